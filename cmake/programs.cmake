@@ -1,0 +1,15 @@
+# The programs: the server with its command line, and the echo server for
+# WebSocket conformance suites, which has nothing of the hub in it.
+file(GLOB command_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/cmd/*.c)
+list(FILTER command_sources EXCLUDE REGEX "/ws_echo\\.c$")
+if(command_sources)
+  add_library(dm_cmd STATIC ${command_sources})
+  target_include_directories(dm_cmd PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(dm_cmd PUBLIC dm_net dm_store dm_admin PkgConfig::YAML)
+  add_executable(dormouse ${CMAKE_SOURCE_DIR}/src/cmd/main/main.c)
+  target_link_libraries(dormouse PRIVATE dm_cmd)
+endif()
+if(EXISTS ${CMAKE_SOURCE_DIR}/src/cmd/ws_echo.c)
+  add_executable(ws-echo ${CMAKE_SOURCE_DIR}/src/cmd/ws_echo.c)
+  target_link_libraries(ws-echo PRIVATE dm_net)
+endif()

@@ -1,0 +1,43 @@
+/* Envelopes: one allocation each, slices into its tail. */
+#include "model/envelope.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+static struct dm_slice put(char **at, struct dm_slice text)
+{
+    if (!text.at)
+        return DM_NO_SLICE;
+    struct dm_slice copy = dm_slice(*at, text.len);
+    memcpy(*at, text.at, text.len);
+    *at += text.len;
+    return copy;
+}
+
+struct dm_envelope *dm_envelope_create(const struct dm_uuid *id, uint64_t ts, struct dm_slice type,
+                                       struct dm_slice payload, struct dm_slice label)
+{
+    size_t bytes = type.len + payload.len + label.len;
+    struct dm_envelope *envelope = dm_alloc(sizeof *envelope + bytes);
+    char *at = envelope->bytes;
+    envelope->id = *id;
+    envelope->ts = ts;
+    envelope->type = put(&at, type);
+    envelope->payload = put(&at, payload);
+    envelope->label = put(&at, label);
+    atomic_init(&envelope->refs, 1);
+    return envelope;
+}
+
+struct dm_envelope *dm_envelope_retain(struct dm_envelope *envelope)
+{
+    atomic_fetch_add_explicit(&envelope->refs, 1, memory_order_relaxed);
+    return envelope;
+}
+
+void dm_envelope_release(struct dm_envelope *envelope)
+{
+    if (envelope && atomic_fetch_sub_explicit(&envelope->refs, 1, memory_order_acq_rel) == 1)
+        free(envelope);
+}

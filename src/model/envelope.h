@@ -1,0 +1,31 @@
+/*
+ * One message on its way to sockets. Immutable once made and shared by the
+ * shards that deliver it; the reference count is atomic and is the only thing
+ * in it that changes, so any thread may retain and release.
+ */
+#ifndef DM_MODEL_ENVELOPE_H
+#define DM_MODEL_ENVELOPE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "base/uuid.h"
+
+struct dm_envelope {
+    struct dm_uuid id;
+    uint64_t ts;             /* wall-clock milliseconds */
+    struct dm_slice type;    /* decoded (WTF-8), trimmed, not empty */
+    struct dm_slice payload; /* JSON as it was published, byte for byte; absent: none */
+    struct dm_slice label;   /* a caller's own id for dialects that show one; absent: none */
+    _Atomic uint32_t refs;
+    char bytes[]; /* what the slices point into */
+};
+
+/* Copies the three slices; the caller has the one reference. */
+struct dm_envelope *dm_envelope_create(const struct dm_uuid *id, uint64_t ts, struct dm_slice type,
+                                       struct dm_slice payload, struct dm_slice label);
+struct dm_envelope *dm_envelope_retain(struct dm_envelope *envelope);
+void dm_envelope_release(struct dm_envelope *envelope);
+
+#endif

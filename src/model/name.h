@@ -1,0 +1,23 @@
+/*
+ * What may be a userId or a name: 1 to max bytes of UTF-8 without control or
+ * invisible characters (Unicode Cc, Cf, Zl, Zp, Co, Cs and unassigned tags;
+ * variation selectors; fillers such as U+115F, U+3164), and not "." or "..".
+ */
+#ifndef DM_MODEL_NAME_H
+#define DM_MODEL_NAME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+bool dm_user_id_valid(struct dm_slice id); /* DM_USER_ID_MAX */
+bool dm_name_valid(struct dm_slice name);  /* DM_CHANNEL_NAME_MAX */
+
+/* The slot of a userId, 0 to DM_SLOTS - 1: the same for ever, for it is in keys on disk. */
+uint32_t dm_slot_of(struct dm_slice user_id);
+
+/* Which of `shards` owns a slot: equal ranges in order. */
+uint32_t dm_shard_of_slot(uint32_t slot, uint32_t shards);
+
+#endif

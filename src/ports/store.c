@@ -1,0 +1,64 @@
+/* Building and freeing store operations. */
+#include "ports/store.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+struct dm_store_op *dm_store_op_create(enum dm_store_kind kind, uint32_t shard, dm_mail_run back)
+{
+    struct dm_store_op *op = DM_NEW(struct dm_store_op);
+    op->mail.run = back;
+    op->kind = kind;
+    op->shard = shard;
+    return op;
+}
+
+void dm_store_op_destroy(struct dm_store_op *op)
+{
+    if (!op)
+        return;
+    free(op->sessions);
+    free(op->pending);
+    dm_buf_dispose(&op->text);
+    free(op);
+}
+
+struct dm_store_text dm_store_op_add_text(struct dm_store_op *op, struct dm_slice text)
+{
+    DM_CHECK(op->text.len + text.len <= UINT32_MAX);
+    struct dm_store_text at = {(uint32_t)op->text.len, (uint32_t)text.len};
+    dm_buf_add_slice(&op->text, text);
+    return at;
+}
+
+struct dm_slice dm_store_op_text(const struct dm_store_op *op, struct dm_store_text text)
+{
+    return text.len ? dm_slice(op->text.bytes + text.start, text.len) : DM_SLICE("");
+}
+
+static uint32_t grown(uint32_t room)
+{
+    return room ? 2 * room : 4;
+}
+
+void dm_store_op_add_session(struct dm_store_op *op, const struct dm_uuid *id,
+                             struct dm_slice dialect, struct dm_slice filters)
+{
+    if (op->session_count == op->session_room) {
+        op->session_room = grown(op->session_room);
+        op->sessions = dm_realloc(op->sessions, op->session_room * sizeof *op->sessions);
+    }
+    op->sessions[op->session_count++] = (struct dm_store_session){
+        *id, dm_store_op_add_text(op, dialect), dm_store_op_add_text(op, filters)};
+}
+
+void dm_store_op_add_pending(struct dm_store_op *op, const struct dm_uuid *envelope_id,
+                             const struct dm_uuid *session_id)
+{
+    if (op->pending_count == op->pending_room) {
+        op->pending_room = grown(op->pending_room);
+        op->pending = dm_realloc(op->pending, op->pending_room * sizeof *op->pending);
+    }
+    op->pending[op->pending_count++] = (struct dm_store_pending){*envelope_id, *session_id};
+}

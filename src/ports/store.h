@@ -1,0 +1,78 @@
+/*
+ * What the hub asks of storage: operations, handed over and later posted back
+ * to the shard that asked (op->mail.run is run there, with op->err set). The
+ * shard's loop never waits.
+ *
+ * Writes are carried out in the order in which one shard submitted them, and
+ * are durable when they come back: DM_OK after the commit; DM_ERR_UNAVAILABLE
+ * if nothing was written; DM_ERR_COMMIT_UNKNOWN if the commit failed. A read
+ * sees every write that had come back before it was submitted.
+ *
+ * An operation belongs to the store from submit until it comes back, then to
+ * the hub again, which frees it with dm_store_op_destroy. The slices in it
+ * point into `text`, or for a load's rows into what the store added there.
+ */
+#ifndef DM_PORTS_STORE_H
+#define DM_PORTS_STORE_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/uuid.h"
+#include "ports/mail.h"
+
+enum dm_store_kind {
+    DM_STORE_SAVE_USER,       /* upserts `sessions`, adds `pending` */
+    DM_STORE_LOAD_USER,       /* reads both, for `user_id` */
+    DM_STORE_FORGET_SESSION,  /* deletes `session_id`'s row and its pending acks */
+    DM_STORE_FORGET_PENDING,  /* deletes the pair (`envelope_id`, `session_id`) */
+    DM_STORE_FORGET_ENVELOPE, /* deletes every pending ack of `envelope_id` */
+};
+
+/* Where a text of an operation stands in its `text`: offsets, because `text` moves as it grows. */
+struct dm_store_text {
+    uint32_t start, len;
+};
+
+struct dm_store_session {
+    struct dm_uuid id;
+    struct dm_store_text dialect; /* the dialect's name */
+    struct dm_store_text filters; /* JSON, as dm_filter_set_save writes it */
+};
+
+struct dm_store_pending {
+    struct dm_uuid envelope_id, session_id;
+};
+
+struct dm_store_op {
+    struct dm_mail mail;      /* run on `shard` when the operation is back */
+    struct dm_store_op *next; /* the store's, while it has the operation */
+    uint32_t shard;
+    enum dm_store_kind kind;
+    int err;
+
+    struct dm_uuid session_id, envelope_id;
+    struct dm_store_text user_id;
+    struct dm_store_session *sessions;
+    struct dm_store_pending *pending;
+    uint32_t session_count, session_room, pending_count, pending_room;
+    struct dm_buf text;
+
+    uint32_t user; /* the hub's own, untouched by the store: whom it is about */
+};
+
+struct dm_store {
+    void *self;
+    void (*submit)(void *self, struct dm_store_op *op); /* any shard's thread */
+};
+
+struct dm_store_op *dm_store_op_create(enum dm_store_kind kind, uint32_t shard, dm_mail_run back);
+void dm_store_op_destroy(struct dm_store_op *op);
+struct dm_store_text dm_store_op_add_text(struct dm_store_op *op, struct dm_slice text);
+struct dm_slice dm_store_op_text(const struct dm_store_op *op, struct dm_store_text text);
+void dm_store_op_add_session(struct dm_store_op *op, const struct dm_uuid *id,
+                             struct dm_slice dialect, struct dm_slice filters);
+void dm_store_op_add_pending(struct dm_store_op *op, const struct dm_uuid *envelope_id,
+                             const struct dm_uuid *session_id);
+
+#endif
