@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 #define DM_MUST_CHECK __attribute__((warn_unused_result))
-#define DM_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define DM_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 /* A broken invariant of our own: say where, and abort. Never used on input. */
 #define DM_CHECK(condition)                                                                        \
