@@ -89,7 +89,7 @@ npm_install() {
 need_tests() {
     want_header libcmocka-dev cmocka.h
     want_tool clang-format clang-format-14 clang-format
-    want_tool git git
+    want_tool sqlite3 sqlite3
     need_build
     need_clang
     need_node
