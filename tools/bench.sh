@@ -3,5 +3,5 @@
 dev_bench() {
     need_build
     build build-bench "" -DCMAKE_BUILD_TYPE=Release -DDM_BENCH=ON
-    BUILD_DIR=$root/build-bench exec "$root/bench/run" "$@"
+    exec "$root/bench/run" "$root/build-bench" "$@"
 }
