@@ -74,14 +74,16 @@ need_node() {
     install_missing
     major=$(node -p 'process.versions.node.split(".")[0]')
     [ "$major" -ge 18 ] || die "node is version $major; the tests need 18 or later"
-    npm_install "$root/tests/e2e"
+    for lock in "$root"/tests/*/package-lock.json; do
+        npm_install "$(dirname "$lock")"
+    done
 }
 
 # npm ci, where the installed packages are not those of the lock file.
 npm_install() {
     stamp=$1/node_modules/.lock-installed
     cmp -s "$1/package-lock.json" "$stamp" && return 0
-    say "installing by npm: $(basename "$1")"
+    say "installing by npm what tests/$(basename "$1") needs"
     (cd "$1" && npm ci --silent --no-audit --no-fund) || die "npm ci failed in $1"
     cp "$1/package-lock.json" "$stamp"
 }
