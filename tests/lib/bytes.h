@@ -38,6 +38,17 @@ static inline bool bytes_read_file(struct dm_buf *out, const char *path)
     return whole;
 }
 
+/* UTF-8's bytes for any number, also for surrogates and past U+10FFFF. */
+static inline size_t bytes_encode_point(uint32_t point, char out[4])
+{
+    static const uint8_t leads[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    size_t len = point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+    for (size_t i = len - 1; i > 0; i--, point >>= 6)
+        out[i] = (char)(0x80 | (point & 63));
+    out[0] = (char)(leads[len] | point);
+    return len;
+}
+
 /* xorshift64*: small, good enough for tests, the same for the same seed. */
 struct bytes_dice {
     uint64_t state;
