@@ -19,6 +19,12 @@ void dm_checkpointer_init(struct dm_checkpointer *checkpointer,
     pthread_cond_init(&checkpointer->wake, NULL);
 }
 
+static void complain(struct dm_checkpointer *checkpointer, const char *error)
+{
+    if (!atomic_exchange(&checkpointer->failing, true))
+        dm_log(DM_LOG_WARN, "store_checkpoint_failed", "error", error, NULL);
+}
+
 /* Never waits: a passive one copies what no reader still needs from before, and is SQLITE_BUSY
  * while the other thread is at it. */
 static int copy(struct dm_checkpointer *checkpointer, struct dm_connection *connection)
@@ -29,6 +35,9 @@ static int copy(struct dm_checkpointer *checkpointer, struct dm_connection *conn
     if (rc == SQLITE_OK) {
         atomic_store(&checkpointer->copied, copied > 0 ? (uint32_t)copied : 0);
         atomic_fetch_add(&checkpointer->done, 1);
+        atomic_store(&checkpointer->failing, false);
+    } else if (rc != SQLITE_BUSY) {
+        complain(checkpointer, dm_connection_error(connection));
     }
     return rc;
 }
@@ -45,24 +54,18 @@ static bool await(struct dm_checkpointer *checkpointer)
 }
 
 /* The connection is opened at the first need, and anew after a failure. */
-static bool copy_aside(struct dm_checkpointer *checkpointer, struct dm_connection *connection)
+static void copy_aside(struct dm_checkpointer *checkpointer, struct dm_connection *connection)
 {
     struct dm_buf why = DM_BUF_INIT;
-    int rc = SQLITE_OK;
-    if (!connection->db)
-        rc = dm_connection_open(connection, &checkpointer->settings, &why);
-    if (rc == SQLITE_OK) {
-        rc = copy(checkpointer, connection);
-        if (rc != SQLITE_OK && rc != SQLITE_BUSY) {
-            dm_buf_add_slice(&why, dm_slice_of(dm_connection_error(connection)));
+    if (!connection->db &&
+        dm_connection_open(connection, &checkpointer->settings, &why) != SQLITE_OK) {
+        complain(checkpointer, dm_buf_text(&why));
+    } else {
+        int rc = copy(checkpointer, connection);
+        if (rc != SQLITE_OK && rc != SQLITE_BUSY)
             dm_connection_close(connection);
-        }
     }
-    bool good = rc == SQLITE_OK || rc == SQLITE_BUSY;
-    if (!good)
-        dm_log(DM_LOG_WARN, "store_checkpoint_failed", "error", dm_buf_text(&why), NULL);
     dm_buf_dispose(&why);
-    return good;
 }
 
 static void *run(void *self)
@@ -70,8 +73,8 @@ static void *run(void *self)
     struct dm_checkpointer *checkpointer = self;
     struct dm_connection connection = {0};
     while (await(checkpointer)) {
-        if (copy_aside(checkpointer, &connection))
-            dm_queue_poke(checkpointer->poke);
+        copy_aside(checkpointer, &connection);
+        dm_queue_poke(checkpointer->poke);
     }
     dm_connection_close(&connection);
     return NULL;
@@ -109,11 +112,8 @@ static void ask(struct dm_checkpointer *checkpointer)
 static void copy_between_batches(struct dm_checkpointer *checkpointer, struct dm_connection *writer,
                                  uint32_t log_pages)
 {
-    int rc = copy(checkpointer, writer);
-    if (rc != SQLITE_BUSY)
+    if (copy(checkpointer, writer) != SQLITE_BUSY)
         checkpointer->own_at = log_pages + HELPER_PAGES;
-    if (rc != SQLITE_OK && rc != SQLITE_BUSY)
-        dm_log(DM_LOG_WARN, "store_checkpoint_failed", "error", dm_connection_error(writer), NULL);
 }
 
 void dm_checkpointer_mind(struct dm_checkpointer *checkpointer, struct dm_connection *writer,

@@ -28,6 +28,7 @@ struct dm_checkpointer {
     bool wanted, stopping;
 
     _Atomic uint64_t done;   /* checkpoints by either thread */
+    _Atomic bool failing;    /* the last one failed: said once, not at each try */
     _Atomic uint32_t copied; /* pages of the log that the last one left in the database */
 
     /* the writer's alone */

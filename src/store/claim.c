@@ -77,7 +77,7 @@ static void write_pid(int lock)
         return; /* a courtesy to whoever is refused; a full disk must not prevent the start */
 }
 
-static int take_lock(struct dm_claim *claim, struct dm_buf *why)
+static int take_lock(struct dm_claim *claim, const char *given, struct dm_buf *why)
 {
     struct dm_buf name = DM_BUF_INIT;
     dm_buf_printf(&name, "%s.lock", claim->path);
@@ -87,7 +87,7 @@ static int take_lock(struct dm_claim *claim, struct dm_buf *why)
     if (claim->lock < 0)
         err = refuse(why, path, "the lock file cannot be opened; the folder must be writable");
     else if (flock(claim->lock, LOCK_EX | LOCK_NB) != 0)
-        err = errno == EWOULDBLOCK ? served(claim->lock, claim->path, why)
+        err = errno == EWOULDBLOCK ? served(claim->lock, given, why)
                                    : refuse(why, path, "the lock file cannot be locked");
     else
         write_pid(claim->lock);
@@ -102,7 +102,8 @@ int dm_claim_take(struct dm_claim *claim, const char *path, struct dm_buf *why)
     if (err != DM_OK)
         return err;
     claim->path = realpath(path, NULL); /* one lock, by whatever name the file is reached */
-    err = claim->path ? take_lock(claim, why) : refuse(why, path, "the database cannot be found");
+    err = claim->path ? take_lock(claim, path, why)
+                      : refuse(why, path, "the database cannot be found");
     if (err != DM_OK)
         dm_claim_drop(claim);
     return err;

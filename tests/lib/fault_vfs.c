@@ -34,9 +34,12 @@ static int file_read(sqlite3_file *file, void *out, int len, sqlite3_int64 at)
 
 static int file_write(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 at)
 {
+    struct fault_vfs *faults = fault(file)->faults;
     int error = 0;
     if (fault(file)->flags & SQLITE_OPEN_WAL)
-        error = atomic_load(&fault(file)->faults->log_write_error);
+        error = atomic_load(&faults->log_write_error);
+    else if (fault(file)->flags & SQLITE_OPEN_MAIN_DB)
+        error = atomic_load(&faults->base_write_error);
     return error ? error : real(file)->pMethods->xWrite(real(file), bytes, len, at);
 }
 
@@ -52,7 +55,7 @@ static int sync_log(struct fault_vfs *faults, sqlite3_file *file, int flags)
     while (atomic_load(&faults->hold_log_sync))
         usleep(200);
     int error = atomic_load(&faults->log_sync_error);
-    if (error)
+    if (error && atomic_fetch_sub(&faults->log_syncs_spared, 1) <= 0)
         return error;
     int rc = real(file)->pMethods->xSync(real(file), flags);
     if (rc == SQLITE_OK)
@@ -62,11 +65,9 @@ static int sync_log(struct fault_vfs *faults, sqlite3_file *file, int flags)
 
 static int file_sync(sqlite3_file *file, int flags)
 {
-    struct fault_vfs *faults = fault(file)->faults;
     if (fault(file)->flags & SQLITE_OPEN_WAL)
-        return sync_log(faults, file, flags);
-    int error = atomic_load(&faults->base_sync_error);
-    return error ? error : real(file)->pMethods->xSync(real(file), flags);
+        return sync_log(fault(file)->faults, file, flags);
+    return real(file)->pMethods->xSync(real(file), flags);
 }
 
 static int file_size(sqlite3_file *file, sqlite3_int64 *size)

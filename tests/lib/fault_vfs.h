@@ -18,7 +18,8 @@ struct fault_vfs {
     _Atomic int read_error;               /* reading the database or its log */
     _Atomic int log_write_error;          /* writing the write-ahead log */
     _Atomic int log_sync_error;           /* syncing it */
-    _Atomic int base_sync_error;          /* syncing the database, as a checkpoint does */
+    _Atomic int log_syncs_spared;         /* so many go well before that one strikes */
+    _Atomic int base_write_error;         /* writing the database, as a checkpoint does */
     _Atomic bool hold_log_sync;           /* a sync of the log waits until this is false */
     _Atomic unsigned log_syncs, log_held; /* of the log: finished well, that had to wait */
 };

@@ -294,7 +294,7 @@ static void the_log_starts_over(void **state)
     struct store_rig *rig = *state;
     static char filters[16 * 1024];
     uint64_t most = 0;
-    for (uint32_t i = 0; i < 6000; i++) { /* about 100 MB through the log */
+    for (uint32_t i = 0; i < 6000; i++) {                         /* about 100 MB through the log */
         memset(filters, 'a' + (int)(i % 26), sizeof filters - 1); /* what is equal is not written */
         rig->store.submit(rig->store.self, store_rig_save("ann", i % 50, filters));
         if (i < 64)
