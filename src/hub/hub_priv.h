@@ -1,0 +1,254 @@
+/*
+ * The hub's own records, shared by the files of this folder and nobody else.
+ *
+ * What an asleep user and its sessions cost is struct user and struct session,
+ * 40 bytes each, and an 8-byte slot of the index (at most three quarters
+ * full). All else exists only while the user is awake, or while a publish that
+ * reached it is open.
+ *
+ *   user ─┬─ session ── session_state (filters)          while awake
+ *         │      └── pending ─┐                          while awake: an ack is awaited
+ *         ├─ delivery ────────┘                          while a publish awaits this user
+ *         │      └── part ── envelope                    while a publish awaits this shard
+ *         └─ awake (its place among the recently used)   while awake
+ *
+ * A user's state (one function, dm_user_move, changes it):
+ *
+ *                    ┌──────── nothing stored ─────────┐
+ *                    │                                 ▼
+ *   (first place) ─► ASLEEP ── needed ─► WAKING ── loaded ─► AWAKE ◄── touched, or save failed ─┐
+ *      ▲             ▲   ▲                 │                  │ │                               │
+ *      │             │   └── load failed, ─┘                  │ └── idle, unwritten ─► SAVING ──┤
+ *      │             │       nothing held                     │                                 │
+ *      │             └─────────── idle, all written ──────────┴──────── saved, untouched ───────┘
+ *      └─ freed when the last session, place and delivery are gone (and no operation is out)
+ */
+#ifndef DM_HUB_HUB_PRIV_H
+#define DM_HUB_HUB_PRIV_H
+
+#include "base/heap.h"
+#include "base/index.h"
+#include "base/list.h"
+#include "base/slab.h"
+#include "dialect/dialect.h"
+#include "hub/publish.h"
+#include "hub/session.h"
+#include "hub/shard.h"
+#include "model/filter.h"
+
+enum user_state { USER_ASLEEP, USER_WAKING, USER_AWAKE, USER_SAVING };
+
+enum { INLINE_ID = 20 };
+
+struct user {
+    uint32_t first_session;
+    uint32_t session_count;
+    uint32_t awake;          /* struct awake, unless asleep */
+    uint32_t first_delivery; /* open publishes that await a session of this user */
+    uint16_t places;         /* admitted, not yet open */
+    uint8_t state;           /* enum user_state */
+    uint8_t id_len;
+    char id[INLINE_ID]; /* the userId, or where longer a pointer to it on the heap */
+};
+
+enum {
+    SESSION_FILTERED = 1, /* has filters, in memory or in its row */
+    SESSION_STORED = 2,   /* has a row in the store, or one is on its way there */
+    SESSION_HELD = 4,     /* its socket holds input until the user is awake */
+    SESSION_GONE = 8,     /* its socket is gone; ends for good once the user is awake */
+};
+
+struct session {
+    struct dm_uuid id;
+    uint32_t user, next, prev; /* neighbours among the user's sessions, oldest first */
+    uint32_t sock;             /* the sink's number for its socket */
+    uint32_t state;            /* struct session_state, or 0 */
+    uint8_t dialect;           /* enum dm_dialect_id */
+    uint8_t flags;
+    uint16_t spare;
+};
+
+struct session_state {
+    struct dm_filter_set filters;
+    uint32_t first_pending;
+    bool unwritten; /* differs from its row */
+};
+
+struct awake {
+    struct dm_list recent;  /* its place in shard->recent, while AWAKE */
+    struct dm_list waiting; /* struct wait: deliveries that wait for the wake */
+    struct dm_list due;     /* its place in shard->due, between the wake and its deliveries */
+    uint64_t last_event;
+    uint64_t retry_at; /* WAKING: when to load again; 0: a load is out */
+    uint32_t user;
+    bool touched; /* SAVING: something happened since */
+};
+
+/* An ack that is awaited: on its session's list and on its delivery's. */
+struct pending {
+    uint32_t session, delivery;
+    uint32_t session_next, session_prev;
+    uint32_t delivery_next, delivery_prev;
+    uint32_t stored; /* enum pending_stored */
+    uint32_t spare;
+};
+
+enum pending_stored {
+    PENDING_NEW,    /* in memory alone */
+    PENDING_STORED, /* has a row, or one is on its way */
+    PENDING_AGAIN,  /* the write failed: it may have a row, and is to be written again */
+};
+
+/* One publish at one user, while acks are awaited. While the user sleeps `awaited` is all there
+ * is of its pending acks in memory. */
+struct delivery {
+    uint32_t part, user;
+    uint32_t user_next, user_prev;
+    uint32_t part_next, part_prev;
+    uint32_t first_pending;
+    uint32_t awaited;
+    uint32_t stored; /* some pending ack of it may have a row */
+    uint32_t spare;
+};
+
+/* One publish at one shard: from the scatter until it is answered or nobody is awaited. */
+struct part {
+    uint32_t first_delivery;
+    uint32_t coordination, generation, coordinator; /* whom to tell */
+    uint32_t waking;                                /* targets that wait for their user to wake */
+    uint32_t clients, delivered, awaited;           /* what the scatter will say */
+    struct dm_envelope *envelope;
+    struct dm_filter_probe probe;
+    struct scatter *scatter; /* until it has gone back */
+};
+
+/* The coordinator's half of a publish. Not in the first four bytes: the generation, which a free
+ * record must not have. */
+struct coordination {
+    uint32_t parts_out;  /* scatters that have not come back */
+    uint32_t generation; /* never 0 */
+    uint32_t index;      /* its own */
+    int64_t awaited;     /* acks still to come; below 0 while a scatter is out that they overtook */
+    struct dm_publish *publish;
+    struct dm_timer deadline;
+    struct scatter *scatters;
+    uint32_t *next_target; /* chains the targets of each owner; NULL: there is one only */
+};
+
+enum { NO_TARGET = UINT32_MAX };
+
+/* A coordinator's order to one owner, and the owner's answer: the same mail both ways. It lives
+ * until the publish is answered, and is sent once more then if the owner still awaits acks. */
+struct scatter {
+    struct dm_mail mail;
+    struct scatter *next; /* the publish's next */
+    struct dm_publish *publish;
+    uint32_t coordinator, coordination, generation;
+    uint32_t owner;
+    uint32_t first_target;       /* of the publish's targets; the rest through next_target */
+    const uint32_t *next_target; /* NULL: there is one only */
+    /* answered */
+    uint32_t part; /* the owner's, while it awaits acks; 0: nothing is left there */
+    uint32_t clients, delivered, awaited;
+    bool failed;
+};
+
+struct dm_shard {
+    struct dm_shard_options options;
+    struct dm_shard_ports ports;
+    struct dm_metrics *metrics;
+    struct dm_uuid_minter minter;
+
+    struct dm_slab users, sessions, states, awakes, pendings, deliveries, parts, coordinations;
+    struct dm_index index; /* userId to struct user */
+    uint64_t index_key[2];
+
+    struct dm_list recent;  /* AWAKE users, least recently used first */
+    struct dm_list retries; /* WAKING users whose load failed, by retry_at (through `recent`) */
+    struct dm_list due;     /* AWAKE users whose deliveries waited for the wake */
+    uint32_t recent_count, max_awake;
+    uint64_t store_retry_at; /* after a failed save: no other before this */
+    uint32_t ops_out;        /* operations at the store */
+    uint32_t evicted_since_trim;
+
+    struct dm_heap deadlines; /* struct coordination */
+    uint32_t next_generation;
+
+    uint64_t now, wall; /* of this turn; 0: not read yet */
+    struct dm_buf scratch, text;
+};
+
+static inline struct user *user_at(const struct dm_shard *shard, uint32_t index)
+{
+    return dm_slab_at(&shard->users, index);
+}
+static inline struct session *session_at(const struct dm_shard *shard, uint32_t index)
+{
+    return dm_slab_at(&shard->sessions, index);
+}
+static inline struct session_state *state_at(const struct dm_shard *shard, uint32_t index)
+{
+    return dm_slab_at(&shard->states, index);
+}
+static inline struct awake *awake_at(const struct dm_shard *shard, uint32_t index)
+{
+    return dm_slab_at(&shard->awakes, index);
+}
+static inline struct pending *pending_at(const struct dm_shard *shard, uint32_t index)
+{
+    return dm_slab_at(&shard->pendings, index);
+}
+static inline struct delivery *delivery_at(const struct dm_shard *shard, uint32_t index)
+{
+    return dm_slab_at(&shard->deliveries, index);
+}
+static inline struct part *part_at(const struct dm_shard *shard, uint32_t index)
+{
+    return dm_slab_at(&shard->parts, index);
+}
+static inline struct coordination *coordination_at(const struct dm_shard *shard, uint32_t index)
+{
+    return dm_slab_at(&shard->coordinations, index);
+}
+
+/* user.c */
+struct dm_slice dm_user_id(const struct user *user);
+void dm_user_free_id(struct user *user);
+uint32_t dm_user_find(const struct dm_shard *shard, struct dm_slice user_id); /* 0: nobody */
+uint32_t dm_user_find_or_add(struct dm_shard *shard, struct dm_slice user_id);
+void dm_user_free_if_unused(struct dm_shard *shard, uint32_t user);
+void dm_user_move(struct dm_shard *shard, uint32_t user, enum user_state to);
+
+/* session.c */
+struct session_state *dm_session_state(struct dm_shard *shard,
+                                       uint32_t session); /* made if absent */
+void dm_session_drop_state(struct dm_shard *shard, struct session *session);
+void dm_session_end(struct dm_shard *shard, uint32_t session); /* user awake, or nothing stored */
+uint32_t dm_user_close_sessions(struct dm_shard *shard, uint32_t user, int code,
+                                struct dm_slice reason);
+
+/* hibernate.c */
+void dm_user_touch(struct dm_shard *shard, uint32_t user); /* AWAKE or SAVING: something happened */
+bool dm_user_rouse(struct dm_shard *shard, uint32_t user); /* true: it is awake; else it will be */
+void dm_user_forget_awake(struct dm_shard *shard, uint32_t user); /* AWAKE: straight to ASLEEP */
+uint64_t dm_hibernate_tick(struct dm_shard *shard, uint64_t now);
+void dm_store_send(struct dm_shard *shard, struct dm_store_op *op);
+void dm_store_forget(struct dm_shard *shard, enum dm_store_kind kind,
+                     const struct dm_uuid *envelope_id, const struct dm_uuid *session_id);
+
+/* deliver.c: the owner's half of a publish */
+void dm_scatter_deliver(struct dm_shard *shard, struct scatter *scatter);
+void dm_part_end(struct dm_shard *shard, const struct scatter *scatter); /* it was answered */
+void dm_deliver_waiting(struct dm_shard *shard, uint32_t user, int err); /* in order of arrival */
+void dm_session_acked(struct dm_shard *shard, uint32_t session, const struct dm_uuid *envelope,
+                      struct dm_slice result);
+void dm_session_drop_pendings(struct dm_shard *shard, uint32_t session);
+uint32_t dm_pending_add(struct dm_shard *shard, uint32_t session, uint32_t delivery);
+
+/* publish.c: the coordinator's half */
+void dm_scatter_back(struct dm_shard *shard, struct scatter *scatter);
+void dm_publish_settle(struct dm_shard *shard, uint32_t coordination, uint32_t generation,
+                       struct dm_slice result); /* absent: the session dropped */
+uint64_t dm_publish_tick(struct dm_shard *shard, uint64_t now);
+
+#endif

@@ -1,0 +1,283 @@
+/* Sessions from their place to their end, and what a message of one does. */
+#include "hub/session.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "hub/hub_priv.h"
+
+/* --- places --- */
+
+static void admitted(struct dm_mail *mail, struct dm_shard *here)
+{
+    struct dm_admission *admission = DM_CONTAINER(mail, struct dm_admission, mail);
+    admission->done(admission, here);
+}
+
+static int take_place(struct dm_shard *shard, struct dm_slice user_id)
+{
+    uint32_t found = dm_user_find(shard, user_id);
+    if (found) {
+        const struct user *user = user_at(shard, found);
+        if (user->session_count + user->places >= shard->options.limits.max_connections_per_user ||
+            user->places == UINT16_MAX)
+            return DM_ERR_MAX_CONNECTIONS;
+    }
+    user_at(shard, dm_user_find_or_add(shard, user_id))->places++;
+    return DM_OK;
+}
+
+static void admit(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_admission *admission = DM_CONTAINER(mail, struct dm_admission, mail);
+    admission->err = take_place(shard, dm_slice(admission->user_id, admission->user_len));
+    if (admission->origin == shard->options.number) {
+        admission->done(admission, shard);
+        return;
+    }
+    admission->mail.run = admitted;
+    shard->ports.post.send(shard->ports.post.self, admission->origin, &admission->mail);
+}
+
+void dm_session_admit(struct dm_shard *shard, struct dm_admission *admission)
+{
+    uint32_t owner = dm_shard_owner(shard, dm_slice(admission->user_id, admission->user_len));
+    admission->origin = shard->options.number;
+    admission->mail.run = admit;
+    if (owner == admission->origin)
+        admit(&admission->mail, shard);
+    else
+        shard->ports.post.send(shard->ports.post.self, owner, &admission->mail);
+}
+
+static void give_place_back(struct dm_shard *shard, struct dm_slice user_id)
+{
+    uint32_t user = dm_user_find(shard, user_id);
+    DM_CHECK(user && user_at(shard, user)->places > 0);
+    user_at(shard, user)->places--;
+    dm_user_free_if_unused(shard, user);
+}
+
+static void withdraw(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_admission *admission = DM_CONTAINER(mail, struct dm_admission, mail);
+    give_place_back(shard, dm_slice(admission->user_id, admission->user_len));
+    free(admission);
+}
+
+void dm_session_withdraw(struct dm_shard *shard, struct dm_slice user_id)
+{
+    uint32_t owner = dm_shard_owner(shard, user_id);
+    if (owner == shard->options.number) {
+        give_place_back(shard, user_id);
+        return;
+    }
+    struct dm_admission *order = DM_NEW(struct dm_admission);
+    order->mail.run = withdraw;
+    order->user_len = (uint8_t)user_id.len;
+    memcpy(order->user_id, user_id.at, user_id.len);
+    shard->ports.post.send(shard->ports.post.self, owner, &order->mail);
+}
+
+/* --- the session's own life --- */
+
+static uint32_t last_session(const struct dm_shard *shard, const struct user *user)
+{
+    /* The list is circular through the first one's prev, so that both ends are at hand. */
+    return user->first_session ? session_at(shard, user->first_session)->prev : 0;
+}
+
+static void link_session(struct dm_shard *shard, struct user *user, uint32_t index)
+{
+    struct session *session = session_at(shard, index);
+    uint32_t last = last_session(shard, user);
+    session->next = 0;
+    session->prev = last ? last : index;
+    if (last)
+        session_at(shard, last)->next = index;
+    else
+        user->first_session = index;
+    session_at(shard, user->first_session)->prev = index;
+}
+
+static void unlink_session(struct dm_shard *shard, struct user *user, uint32_t index)
+{
+    struct session *session = session_at(shard, index);
+    bool first = user->first_session == index;
+    if (session->next)
+        session_at(shard, session->next)->prev = session->prev;
+    else if (!first)
+        session_at(shard, user->first_session)->prev = session->prev;
+    if (first)
+        user->first_session = session->next;
+    else
+        session_at(shard, session->prev)->next = session->next;
+}
+
+uint32_t dm_session_open(struct dm_shard *shard, struct dm_slice user_id,
+                         enum dm_dialect_id dialect, uint32_t sock)
+{
+    uint32_t owner = dm_user_find(shard, user_id);
+    DM_CHECK(owner && user_at(shard, owner)->places > 0);
+    struct user *user = user_at(shard, owner);
+    uint32_t index = dm_slab_take(&shard->sessions);
+    struct session *session = session_at(shard, index);
+    session->id = dm_shard_mint(shard);
+    session->user = owner;
+    session->sock = sock;
+    session->dialect = (uint8_t)dialect;
+    link_session(shard, user, index);
+    user->places--;
+    user->session_count++;
+    dm_metrics_add(shard->metrics, DM_METRIC_SESSIONS, 1);
+    return index;
+}
+
+struct session_state *dm_session_state(struct dm_shard *shard, uint32_t index)
+{
+    struct session *session = session_at(shard, index);
+    if (!session->state)
+        session->state = dm_slab_take(&shard->states);
+    return state_at(shard, session->state);
+}
+
+void dm_session_drop_state(struct dm_shard *shard, struct session *session)
+{
+    if (!session->state)
+        return;
+    struct session_state *state = state_at(shard, session->state);
+    DM_CHECK(state->first_pending == 0);
+    dm_filter_set_dispose(&state->filters);
+    dm_slab_give(&shard->states, session->state);
+    session->state = 0;
+}
+
+void dm_session_end(struct dm_shard *shard, uint32_t index)
+{
+    struct session *session = session_at(shard, index);
+    struct user *user = user_at(shard, session->user);
+    uint32_t owner = session->user;
+    dm_session_drop_pendings(shard, index);
+    dm_session_drop_state(shard, session);
+    if (session->flags & SESSION_STORED)
+        dm_store_forget(shard, DM_STORE_FORGET_SESSION, NULL, &session->id);
+    if (!(session->flags & SESSION_GONE)) {
+        user->session_count--;
+        dm_metrics_sub(shard->metrics, DM_METRIC_SESSIONS, 1);
+    }
+    unlink_session(shard, user, index);
+    dm_slab_give(&shard->sessions, index);
+    dm_user_free_if_unused(shard, owner);
+}
+
+/* Its pending acks may be in the store alone: then it cannot end before its user is awake. */
+static void end_when_awake(struct dm_shard *shard, uint32_t index)
+{
+    struct session *session = session_at(shard, index);
+    struct user *user = user_at(shard, session->user);
+    bool elsewhere = (session->flags & SESSION_STORED) && user->first_delivery;
+    if (user->state == USER_AWAKE || user->state == USER_SAVING ||
+        (user->state == USER_ASLEEP && !elsewhere)) {
+        dm_session_end(shard, index);
+        return;
+    }
+    session->flags = (uint8_t)((session->flags | SESSION_GONE) & ~SESSION_HELD);
+    user->session_count--;
+    dm_metrics_sub(shard->metrics, DM_METRIC_SESSIONS, 1);
+    if (dm_user_rouse(shard, session->user))
+        dm_session_end(shard, index);
+}
+
+void dm_session_closed(struct dm_shard *shard, uint32_t session)
+{
+    end_when_awake(shard, session);
+}
+
+uint32_t dm_user_close_sessions(struct dm_shard *shard, uint32_t owner, int code,
+                                struct dm_slice reason)
+{
+    uint32_t closed = 0;
+    uint32_t next;
+    for (uint32_t i = user_at(shard, owner)->first_session; i; i = next) {
+        struct session *session = session_at(shard, i);
+        next = session->next;
+        if (session->flags & SESSION_GONE)
+            continue;
+        closed++;
+        shard->ports.sink.close(shard->ports.sink.self, session->sock, code, reason);
+        end_when_awake(shard, i);
+    }
+    return closed;
+}
+
+/* --- messages --- */
+
+static void change_filters(struct dm_shard *shard, uint32_t index, const struct dm_command *command)
+{
+    struct session *session = session_at(shard, index);
+    struct session_state *state = dm_session_state(shard, index);
+    bool changed = command->kind == DM_COMMAND_SUBSCRIBE
+                       ? dm_filter_set_add(&state->filters, command->filters,
+                                           shard->options.limits.max_filters_per_session)
+                       : dm_filter_set_remove(&state->filters, command->filters);
+    if (!changed)
+        return;
+    state->unwritten = true;
+    if (state->filters.count)
+        session->flags |= SESSION_FILTERED;
+    else
+        session->flags &= (uint8_t)~SESSION_FILTERED;
+}
+
+static void send_text(struct dm_shard *shard, uint32_t sock, struct dm_slice text)
+{
+    struct dm_wire *wire = dm_wire_create(DM_OP_TEXT, text);
+    shard->ports.sink.send(shard->ports.sink.self, sock, wire);
+    dm_wire_release(wire);
+}
+
+static void carry_out(struct dm_shard *shard, uint32_t session, const struct dm_command *command)
+{
+    dm_user_touch(shard, session_at(shard, session)->user);
+    if (command->kind == DM_COMMAND_ACK)
+        dm_session_acked(shard, session, &command->envelope, command->result);
+    else
+        change_filters(shard, session, command);
+}
+
+/* An ack to a user for whom no publish is open, or an unsubscribe with nothing subscribed, changes
+ * nothing: such a message wakes nobody. */
+static bool changes_nothing(const struct dm_shard *shard, const struct session *session,
+                            const struct dm_command *command)
+{
+    if (command->kind == DM_COMMAND_ACK)
+        return user_at(shard, session->user)->first_delivery == 0;
+    return command->kind == DM_COMMAND_UNSUBSCRIBE && !(session->flags & SESSION_FILTERED);
+}
+
+enum dm_session_answer dm_session_message(struct dm_shard *shard, uint32_t index, bool binary,
+                                          struct dm_slice message)
+{
+    struct session *session = session_at(shard, index);
+    struct dm_command command;
+    dm_dialect_of(session->dialect)->read(message, binary, &shard->scratch, &command);
+    if (command.kind == DM_COMMAND_IGNORE)
+        return DM_SESSION_TAKEN;
+    if (command.kind == DM_COMMAND_FIXED) {
+        dm_metrics_add(shard->metrics, DM_METRIC_FIXED_ANSWERS, 1);
+        send_text(shard, session->sock, command.answer);
+        return DM_SESSION_TAKEN;
+    }
+    if (user_at(shard, session->user)->state == USER_ASLEEP &&
+        changes_nothing(shard, session, &command)) {
+        if (command.kind == DM_COMMAND_ACK)
+            dm_metrics_add(shard->metrics, DM_METRIC_ACKS_IGNORED, 1);
+        return DM_SESSION_TAKEN;
+    }
+    if (!dm_user_rouse(shard, session->user)) {
+        session->flags |= SESSION_HELD;
+        return DM_SESSION_HOLD;
+    }
+    carry_out(shard, index, &command);
+    return DM_SESSION_TAKEN;
+}

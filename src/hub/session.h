@@ -1,0 +1,45 @@
+/*
+ * Sessions: one WebSocket each. An upgrade first asks the user's owner for a
+ * place (so that a refusal can still be plain HTTP), then opens the session
+ * there once the socket has arrived.
+ */
+#ifndef DM_HUB_SESSION_H
+#define DM_HUB_SESSION_H
+
+#include "dialect/dialect.h"
+#include "hub/shard.h"
+
+struct dm_admission {
+    struct dm_mail mail;
+    uint32_t origin; /* set by dm_session_admit */
+    int err;         /* DM_OK, or DM_ERR_MAX_CONNECTIONS */
+    uint8_t user_len;
+    char user_id[DM_USER_ID_MAX];
+    void (*done)(struct dm_admission *admission, struct dm_shard *here);
+};
+
+/* Asks for a place for one more session of a user. On any shard; `done` is run on the same, perhaps
+ * before this returns. The admission is the caller's throughout and must live until then. */
+void dm_session_admit(struct dm_shard *shard, struct dm_admission *admission);
+
+/* Gives an admitted place back: the handshake failed. On any shard. */
+void dm_session_withdraw(struct dm_shard *shard, struct dm_slice user_id);
+
+/* Opens an admitted session, on the owner only; `sock` is what the sink knows it by. Returns the
+ * session's number, never 0. */
+uint32_t dm_session_open(struct dm_shard *shard, struct dm_slice user_id,
+                         enum dm_dialect_id dialect, uint32_t sock);
+
+enum dm_session_answer {
+    DM_SESSION_TAKEN,
+    DM_SESSION_HOLD, /* the object is waking: offer it again after sink.resume, keep the order */
+};
+
+/* One whole message from the session's socket. */
+enum dm_session_answer dm_session_message(struct dm_shard *shard, uint32_t session, bool binary,
+                                          struct dm_slice message);
+
+/* The socket is gone (or lingers by itself). The number is no longer the caller's to use. */
+void dm_session_closed(struct dm_shard *shard, uint32_t session);
+
+#endif

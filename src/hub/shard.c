@@ -1,0 +1,153 @@
+/* A shard's beginning and end, its clock, and what it does at each turn's end. */
+#include "hub/shard.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "hub/hub_priv.h"
+#include "model/name.h"
+
+/* After so many evictions, and none in this turn, free pages go back to the kernel. */
+enum { TRIM_AFTER = 256 };
+
+static uint32_t share_of(uint32_t whole, uint32_t shards)
+{
+    uint32_t share = whole / shards + (whole % shards != 0);
+    return share ? share : 1;
+}
+
+struct dm_shard *dm_shard_create(const struct dm_shard_options *options,
+                                 const struct dm_shard_ports *ports, struct dm_metrics *metrics)
+{
+    struct dm_shard *shard = DM_NEW(struct dm_shard);
+    shard->options = *options;
+    shard->ports = *ports;
+    shard->metrics = metrics;
+    dm_uuid_minter_init(&shard->minter, &shard->ports.rand);
+    dm_slab_init(&shard->users, sizeof(struct user));
+    dm_slab_init(&shard->sessions, sizeof(struct session));
+    dm_slab_init(&shard->states, sizeof(struct session_state));
+    dm_slab_init(&shard->awakes, sizeof(struct awake));
+    dm_slab_init(&shard->pendings, sizeof(struct pending));
+    dm_slab_init(&shard->deliveries, sizeof(struct delivery));
+    dm_slab_init(&shard->parts, sizeof(struct part));
+    dm_slab_init(&shard->coordinations, sizeof(struct coordination));
+    ports->rand.fill(ports->rand.self, shard->index_key, sizeof shard->index_key);
+    dm_list_init(&shard->recent);
+    dm_list_init(&shard->retries);
+    dm_list_init(&shard->due);
+    shard->max_awake = share_of(options->limits.max_awake, options->shards);
+    return shard;
+}
+
+void dm_shard_destroy(struct dm_shard **shard_at)
+{
+    struct dm_shard *shard = *shard_at;
+    if (!shard)
+        return;
+    DM_CHECK(shard->ops_out == 0 && shard->coordinations.live == 0);
+    for (uint32_t i = 1; i < dm_slab_end(&shard->sessions); i++)
+        if (session_at(shard, i)->state)
+            dm_filter_set_dispose(&state_at(shard, session_at(shard, i)->state)->filters);
+    for (uint32_t i = 1; i < dm_slab_end(&shard->users); i++)
+        dm_user_free_id(user_at(shard, i));
+    dm_slab_dispose(&shard->users);
+    dm_slab_dispose(&shard->sessions);
+    dm_slab_dispose(&shard->states);
+    dm_slab_dispose(&shard->awakes);
+    dm_slab_dispose(&shard->pendings);
+    dm_slab_dispose(&shard->deliveries);
+    dm_slab_dispose(&shard->parts);
+    dm_slab_dispose(&shard->coordinations);
+    dm_index_dispose(&shard->index);
+    dm_heap_dispose(&shard->deadlines);
+    dm_buf_dispose(&shard->scratch);
+    dm_buf_dispose(&shard->text);
+    free(shard);
+    *shard_at = NULL;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What a burst of evictions has freed goes back to the kernel once the burst is over. */
+static uint64_t trim_heap(struct dm_shard *shard, uint32_t evicted_before, uint64_t now)
+{
+    if (shard->evicted_since_trim < TRIM_AFTER)
+        return UINT64_MAX;
+    if (shard->evicted_since_trim != evicted_before)
+        return now + 1;
+    malloc_trim(0);
+    shard->evicted_since_trim = 0;
+    return UINT64_MAX;
+}
+
+uint64_t dm_shard_tick(struct dm_shard *shard)
+{
+    uint32_t evicted_before = shard->evicted_since_trim;
+    shard->now = shard->wall = 0;
+    uint64_t now = dm_shard_now(shard);
+    uint64_t next = earlier(dm_publish_tick(shard, now), dm_hibernate_tick(shard, now));
+    next = earlier(next, trim_heap(shard, evicted_before, now));
+    shard->now = shard->wall = 0;
+    return next;
+}
+
+uint64_t dm_shard_now(struct dm_shard *shard)
+{
+    if (!shard->now)
+        shard->now = shard->ports.clock.mono_ms(shard->ports.clock.self);
+    return shard->now;
+}
+
+uint64_t dm_shard_wall(struct dm_shard *shard)
+{
+    if (!shard->wall)
+        shard->wall = shard->ports.clock.wall_ms(shard->ports.clock.self);
+    return shard->wall;
+}
+
+struct dm_uuid dm_shard_mint(struct dm_shard *shard)
+{
+    return dm_uuid_mint(&shard->minter, dm_shard_wall(shard));
+}
+
+uint32_t dm_shard_number(const struct dm_shard *shard)
+{
+    return shard->options.number;
+}
+
+uint32_t dm_shard_owner(const struct dm_shard *shard, struct dm_slice user_id)
+{
+    return dm_shard_of_slot(dm_slot_of(user_id), shard->options.shards);
+}
+
+struct dm_metrics *dm_shard_metrics(struct dm_shard *shard)
+{
+    return shard->metrics;
+}
+
+void *dm_shard_edge(const struct dm_shard *shard)
+{
+    return shard->ports.edge;
+}
+
+void dm_shard_close_sessions(struct dm_shard *shard, int code, struct dm_slice reason)
+{
+    for (uint32_t i = 1; i < dm_slab_end(&shard->users); i++)
+        if (user_at(shard, i)->id_len)
+            dm_user_close_sessions(shard, i, code, reason);
+}
+
+uint32_t dm_shard_open_publishes(const struct dm_shard *shard)
+{
+    return shard->coordinations.live;
+}
+
+uint32_t dm_shard_busy(const struct dm_shard *shard)
+{
+    return shard->coordinations.live + shard->ops_out;
+}

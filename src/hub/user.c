@@ -1,0 +1,142 @@
+/* User records: found by userId, made at the first place, freed after the last. */
+#include "hub/user.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "hub/hub_priv.h"
+
+struct dm_slice dm_user_id(const struct user *user)
+{
+    if (user->id_len <= INLINE_ID)
+        return dm_slice(user->id, user->id_len);
+    const char *far;
+    memcpy(&far, user->id, sizeof far);
+    return dm_slice(far, user->id_len);
+}
+
+static void set_id(struct user *user, struct dm_slice id)
+{
+    DM_CHECK(id.len >= 1 && id.len <= DM_USER_ID_MAX);
+    user->id_len = (uint8_t)id.len;
+    if (id.len <= INLINE_ID) {
+        memcpy(user->id, id.at, id.len);
+        return;
+    }
+    char *far = dm_memdup(id.at, id.len);
+    memcpy(user->id, &far, sizeof far);
+}
+
+void dm_user_free_id(struct user *user)
+{
+    if (user->id_len <= INLINE_ID)
+        return;
+    char *far;
+    memcpy(&far, user->id, sizeof far);
+    free(far);
+}
+
+static bool has_id(const void *context, uint32_t value, struct dm_slice id)
+{
+    return dm_slice_eq(dm_user_id(user_at(context, value)), id);
+}
+
+static uint64_t hash_of(const struct dm_shard *shard, struct dm_slice id)
+{
+    return dm_hash(shard->index_key, id.at, id.len);
+}
+
+uint32_t dm_user_find(const struct dm_shard *shard, struct dm_slice user_id)
+{
+    return dm_index_find(&shard->index, hash_of(shard, user_id), has_id, shard, user_id);
+}
+
+static void count_state(struct dm_shard *shard, enum user_state state, uint64_t by)
+{
+    dm_metrics_add(shard->metrics,
+                   state == USER_ASLEEP ? DM_METRIC_USERS_ASLEEP : DM_METRIC_USERS_AWAKE, by);
+}
+
+uint32_t dm_user_find_or_add(struct dm_shard *shard, struct dm_slice user_id)
+{
+    uint32_t index = dm_user_find(shard, user_id);
+    if (index)
+        return index;
+    index = dm_slab_take(&shard->users);
+    set_id(user_at(shard, index), user_id);
+    dm_index_put(&shard->index, hash_of(shard, user_id), index);
+    count_state(shard, USER_ASLEEP, 1);
+    return index;
+}
+
+void dm_user_move(struct dm_shard *shard, uint32_t index, enum user_state to)
+{
+    static const bool allowed[4][4] = {
+        [USER_ASLEEP] = {[USER_WAKING] = true, [USER_AWAKE] = true},
+        [USER_WAKING] = {[USER_AWAKE] = true, [USER_ASLEEP] = true},
+        [USER_AWAKE] = {[USER_SAVING] = true, [USER_ASLEEP] = true},
+        [USER_SAVING] = {[USER_AWAKE] = true, [USER_ASLEEP] = true},
+    };
+    struct user *user = user_at(shard, index);
+    DM_CHECK(allowed[user->state][to]);
+    count_state(shard, user->state, (uint64_t)-1);
+    user->state = (uint8_t)to;
+    count_state(shard, to, 1);
+}
+
+/* A user that is WAKING or SAVING has an operation out, whose return asks again. */
+void dm_user_free_if_unused(struct dm_shard *shard, uint32_t index)
+{
+    struct user *user = user_at(shard, index);
+    if (user->session_count || user->first_session || user->places || user->first_delivery)
+        return;
+    if (user->state == USER_WAKING || user->state == USER_SAVING)
+        return;
+    if (user->state == USER_AWAKE) {
+        if (!dm_list_empty(&awake_at(shard, user->awake)->waiting))
+            return; /* its deliveries, due this turn, will ask again */
+        dm_user_forget_awake(shard, index);
+    }
+    count_state(shard, USER_ASLEEP, (uint64_t)-1);
+    struct dm_slice id = dm_user_id(user);
+    dm_index_remove(&shard->index, hash_of(shard, id), index);
+    dm_user_free_id(user);
+    dm_slab_give(&shard->users, index);
+}
+
+static void answer(struct dm_mail *mail, struct dm_shard *here)
+{
+    struct dm_user_call *call = DM_CONTAINER(mail, struct dm_user_call, mail);
+    call->done(call, here);
+}
+
+static void carry_out(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_user_call *call = DM_CONTAINER(mail, struct dm_user_call, mail);
+    uint32_t user = dm_user_find(shard, call->user_id);
+    call->connections = 0;
+    if (user && call->question == DM_USER_PRESENCE)
+        call->connections = user_at(shard, user)->session_count;
+    else if (user)
+        call->connections = dm_user_close_sessions(shard, user, 1000, call->reason);
+    if (call->question == DM_USER_DISCONNECT)
+        dm_metrics_add(shard->metrics, DM_METRIC_CLOSED_BY_BACKEND, call->connections);
+    if (call->origin == shard->options.number) {
+        call->done(call, shard);
+        return;
+    }
+    call->mail.run = answer;
+    shard->ports.post.send(shard->ports.post.self, call->origin, &call->mail);
+}
+
+void dm_user_ask(struct dm_shard *shard, struct dm_user_call *call)
+{
+    uint32_t owner = dm_shard_owner(shard, call->user_id);
+    call->origin = shard->options.number;
+    call->mail.run = carry_out;
+    if (owner == call->origin)
+        carry_out(&call->mail, shard);
+    else
+        shard->ports.post.send(shard->ports.post.self, owner, &call->mail);
+}
