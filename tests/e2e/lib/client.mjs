@@ -1,0 +1,126 @@
+// A hopeflow client as an application would write it, on the `ws` package.
+import assert from "node:assert/strict";
+import WebSocket from "ws";
+import { within } from "./wait.mjs";
+
+export class Client {
+  #queue = [];
+  #waiting = [];
+
+  /** Opens a socket; rejects with `error.status` and `error.body` if it is refused. */
+  static async open(url, { headers, protocols = [] } = {}) {
+    const client = new Client(new WebSocket(url, protocols, { headers, perMessageDeflate: false }));
+    await within(8000, `connect ${url}`, client.opened);
+    return client;
+  }
+
+  constructor(ws) {
+    this.ws = ws;
+    this.pongs = 0;
+    this.opened = new Promise((resolve, reject) => {
+      ws.once("open", resolve);
+      ws.once("error", reject);
+      ws.once("unexpected-response", (_, answer) => reject(new Refused(answer)));
+    });
+    this.closed = new Promise((resolve) => {
+      ws.once("close", (code, reason) => resolve({ code, reason: reason.toString() }));
+    });
+    ws.on("error", () => {});
+    ws.on("pong", () => this.pongs++);
+    ws.on("message", (data, binary) => this.#take(binary ? data : data.toString()));
+  }
+
+  #take(message) {
+    const taken = this.#waiting.shift();
+    if (taken) taken(message);
+    else this.#queue.push(message);
+  }
+
+  send(message) {
+    this.ws.send(typeof message === "string" || Buffer.isBuffer(message) ? message : JSON.stringify(message));
+  }
+
+  /** The next message as text. */
+  nextText(ms = 8000) {
+    if (this.#queue.length > 0) return Promise.resolve(this.#queue.shift());
+    return within(ms, "a message", new Promise((resolve) => this.#waiting.push(resolve)));
+  }
+
+  async next(ms) {
+    return JSON.parse(await this.nextText(ms));
+  }
+
+  /** All that had arrived when the server answered a ping sent now. */
+  async settle() {
+    this.send("ping");
+    const seen = [];
+    for (;;) {
+      const message = await this.nextText();
+      if (message === "pong") return seen;
+      seen.push(message);
+    }
+  }
+
+  async expectNothing() {
+    assert.deepEqual(await this.settle(), []);
+  }
+
+  /** Subscribes, and waits until the server has read it. */
+  async subscribe(...filters) {
+    this.send({ type: "subscribe", filters });
+    await this.settle();
+    return this;
+  }
+
+  async unsubscribe(...filters) {
+    this.send({ type: "unsubscribe", filters });
+    await this.settle();
+    return this;
+  }
+
+  ack(envelope, ...result) {
+    const message = { type: "ack", envelopeId: envelope.envelopeId };
+    if (result.length > 0) message.result = result[0];
+    this.send(message);
+  }
+
+  /** Acknowledges every envelope from now on with what `result` makes of it. */
+  autoAck(result = () => true) {
+    this.ws.on("message", (data) => {
+      const text = data.toString();
+      if (text === "pong") return;
+      const envelope = JSON.parse(text);
+      this.ack(envelope, result(envelope));
+    });
+    return this;
+  }
+
+  closing(ms = 8000) {
+    return within(ms, "a close", this.closed);
+  }
+
+  close(code, reason) {
+    this.ws.close(code, reason);
+    return this.closing();
+  }
+
+  /** Cuts the line without a Close. */
+  drop() {
+    this.ws.terminate();
+    return this.closing();
+  }
+}
+
+/** An upgrade that was answered by plain HTTP. */
+export class Refused extends Error {
+  constructor(answer) {
+    super(`the upgrade was answered ${answer.statusCode}`);
+    this.status = answer.statusCode;
+    this.headers = answer.headers;
+    this.body = new Promise((resolve) => {
+      const chunks = [];
+      answer.on("data", (chunk) => chunks.push(chunk));
+      answer.on("end", () => resolve(Buffer.concat(chunks).toString()));
+    });
+  }
+}

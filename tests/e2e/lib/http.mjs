@@ -1,0 +1,42 @@
+// One HTTP request on a connection of its own, with nothing normalised.
+import http from "node:http";
+
+/** Resolves to { status, headers, text, json }. `body` may be a value (sent as JSON) or raw text. */
+export function request(port, { method = "GET", path = "/", headers = {}, body, timeout = 20000 }) {
+  const text = body === undefined || typeof body === "string" || Buffer.isBuffer(body) ? body : JSON.stringify(body);
+  const sent = { ...headers };
+  if (text !== undefined && !hasHeader(sent, "content-type")) sent["content-type"] = "application/json";
+  if (text !== undefined) sent["content-length"] = Buffer.byteLength(text);
+  return new Promise((resolve, reject) => {
+    const call = http.request(
+      { host: "127.0.0.1", port, method, path, headers: sent, agent: false, timeout },
+      (answer) => {
+        const chunks = [];
+        answer.on("data", (chunk) => chunks.push(chunk));
+        answer.on("error", reject);
+        answer.on("end", () => resolve(answerOf(answer, Buffer.concat(chunks).toString())));
+      },
+    );
+    call.on("timeout", () => call.destroy(new Error(`${method} ${path}: no answer`)));
+    call.on("upgrade", (answer, socket) => {
+      socket.destroy();
+      resolve(answerOf(answer, ""));
+    });
+    call.on("error", reject);
+    call.end(text);
+  });
+}
+
+function hasHeader(headers, name) {
+  return Object.keys(headers).some((key) => key.toLowerCase() === name);
+}
+
+function answerOf(answer, text) {
+  let json;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    json = undefined;
+  }
+  return { status: answer.statusCode, headers: answer.headers, text, json };
+}
