@@ -1,0 +1,24 @@
+-- The whole schema as it stands after the last migration: for reading, and
+-- for the test that proves that the migrations arrive at exactly this.
+-- Tables change by a new file in migrations/ and the same change here.
+
+PRAGMA application_id = 1685025389; -- "dorm"
+PRAGMA user_version = 1;            -- the last migration's number
+
+CREATE TABLE session (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    slot INTEGER NOT NULL CHECK (slot BETWEEN 0 AND 4095),
+    user_id TEXT NOT NULL CHECK (user_id <> ''),
+    dialect TEXT NOT NULL CHECK (dialect <> ''),
+    filters TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX session_by_user ON session (user_id);
+
+CREATE TABLE pending_ack (
+    session_id BLOB NOT NULL CHECK (length(session_id) = 16),
+    envelope_id BLOB NOT NULL CHECK (length(envelope_id) = 16),
+    PRIMARY KEY (session_id, envelope_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX pending_ack_by_envelope ON pending_ack (envelope_id);

@@ -1,0 +1,110 @@
+/* Joins API keys and user tokens behind one question; hides the order in which they are tried. */
+#include "auth/auth.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "auth/apikey.h"
+#include "auth/claims.h"
+#include "auth/jwt.h"
+#include "base/alloc.h"
+#include "base/err.h"
+
+struct dm_auth {
+    atomic_uint refs;
+    struct dm_api_keys api_keys;
+    size_t secret_count;
+    struct dm_hmac_key secrets[];
+};
+
+static int add_secrets(struct dm_auth *auth, const struct dm_auth_options *options,
+                       struct dm_buf *why)
+{
+    for (size_t i = 0; i < options->secret_count; i++) {
+        struct dm_slice secret = dm_slice_of(options->secrets[i]);
+        if (secret.len < DM_SECRET_MIN) {
+            dm_buf_printf(why, "jwt_secret: entry %zu is shorter than %d bytes", i + 1,
+                          DM_SECRET_MIN);
+            return DM_ERR_INVALID_FIELD;
+        }
+        dm_hmac_key_init(&auth->secrets[auth->secret_count++], secret);
+    }
+    return DM_OK;
+}
+
+int dm_auth_create(const struct dm_auth_options *options, struct dm_auth **out, struct dm_buf *why)
+{
+    struct dm_auth *auth =
+        dm_calloc(1, sizeof *auth + options->secret_count * sizeof *auth->secrets);
+    atomic_init(&auth->refs, 1);
+    int err = add_secrets(auth, options, why);
+    if (!err)
+        err = dm_api_keys_init(&auth->api_keys, options->api_keys, options->api_key_count, why);
+    if (err)
+        dm_auth_destroy(&auth);
+    *out = auth;
+    return err;
+}
+
+struct dm_auth *dm_auth_retain(struct dm_auth *auth)
+{
+    atomic_fetch_add_explicit(&auth->refs, 1, memory_order_relaxed);
+    return auth;
+}
+
+void dm_auth_release(struct dm_auth *auth)
+{
+    if (!auth || atomic_fetch_sub_explicit(&auth->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < auth->secret_count; i++)
+        dm_hmac_key_dispose(&auth->secrets[i]);
+    dm_api_keys_dispose(&auth->api_keys);
+    free(auth);
+}
+
+void dm_auth_destroy(struct dm_auth **auth)
+{
+    dm_auth_release(*auth);
+    *auth = NULL;
+}
+
+struct dm_slice dm_auth_credential(struct dm_slice authorization)
+{
+    struct dm_slice text = dm_slice_trim(authorization);
+    if (!text.len)
+        return DM_NO_SLICE;
+    size_t word = 0;
+    while (word < text.len && text.at[word] != ' ' && text.at[word] != '\t')
+        word++;
+    if (dm_slice_eq_nocase(dm_slice(text.at, word), DM_SLICE("bearer")))
+        return dm_slice_trim(dm_slice_from(text, word));
+    return word == text.len ? text : dm_slice(text.at, 0);
+}
+
+static void become_key(const struct dm_api_key *key, struct dm_principal *out)
+{
+    *out = (struct dm_principal){
+        .kind = DM_PRINCIPAL_KEY,
+        .scopes = DM_SCOPE_PUBLISH | DM_SCOPE_ADMIN,
+        .id_len = key->name_len,
+    };
+    memcpy(out->id, key->name, key->name_len);
+}
+
+int dm_auth_check(const struct dm_auth *auth, struct dm_slice credential, bool by_header,
+                  uint64_t now_wall_ms, struct dm_principal *out)
+{
+    if (!credential.len)
+        return DM_ERR_UNAUTHORIZED;
+    const struct dm_api_key *key = by_header ? dm_api_keys_find(&auth->api_keys, credential) : NULL;
+    if (key) {
+        become_key(key, out);
+        return DM_OK;
+    }
+    struct dm_buf claims = DM_BUF_INIT;
+    int err = dm_jwt_verify(auth->secrets, auth->secret_count, credential, &claims);
+    if (!err)
+        err = dm_claims_read(dm_buf_slice(&claims), now_wall_ms, out);
+    dm_buf_dispose(&claims);
+    return err;
+}

@@ -1,0 +1,69 @@
+/*
+ * Who is asking: a credential in, a principal out. Knows HS256 user tokens
+ * (RFC 7515, RFC 7519) and named API keys, and hides how either is checked.
+ *
+ * A dm_auth never changes after its creation and any thread may read it. It is
+ * counted, so that new secrets can take its place while others still read it.
+ */
+#ifndef DM_AUTH_AUTH_H
+#define DM_AUTH_AUTH_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "model/limits.h"
+
+enum { DM_SCOPE_PUBLISH = 1, DM_SCOPE_ADMIN = 2 };
+
+enum dm_principal_kind { DM_PRINCIPAL_USER, DM_PRINCIPAL_KEY };
+
+struct dm_principal {
+    enum dm_principal_kind kind;
+    unsigned scopes;         /* DM_SCOPE_… */
+    uint64_t expires_ms;     /* wall clock, the leeway not counted; 0: never */
+    uint8_t id_len;          /* 1 to DM_USER_ID_MAX */
+    char id[DM_USER_ID_MAX]; /* the userId, or the key's name; no NUL */
+};
+
+static inline struct dm_slice dm_principal_id(const struct dm_principal *principal)
+{
+    return dm_slice(principal->id, principal->id_len);
+}
+
+struct dm_auth_options {
+    char *const *secrets; /* jwt_secret: at least DM_SECRET_MIN bytes each */
+    size_t secret_count;
+    char *const *api_keys; /* name=secret: at least DM_API_KEY_MIN bytes each */
+    size_t api_key_count;
+};
+
+struct dm_auth;
+
+/*
+ * Copies what it needs of the options. On DM_ERR_INVALID_FIELD `why` names the
+ * configuration key and the entry, never a value. With no secret and no key it
+ * is made all the same, and refuses everybody.
+ */
+int dm_auth_create(const struct dm_auth_options *options, struct dm_auth **out,
+                   struct dm_buf *why) DM_MUST_CHECK;
+struct dm_auth *dm_auth_retain(struct dm_auth *auth);
+void dm_auth_release(struct dm_auth *auth);  /* the last one wipes the secrets; NULL is fine */
+void dm_auth_destroy(struct dm_auth **auth); /* release, and forget */
+
+/*
+ * The credential in an Authorization header: what follows `Bearer` (any case),
+ * or a bare word. Absent when the header is absent or blank, so that the caller
+ * looks elsewhere. Another scheme (`Basic …`) and `Bearer` with nothing behind it
+ * give an empty slice that is not absent: something was presented, and
+ * dm_auth_check refuses it.
+ */
+struct dm_slice dm_auth_credential(struct dm_slice authorization);
+
+/*
+ * DM_OK and the principal, or DM_ERR_UNAUTHORIZED. API keys are tried only
+ * where the credential came `by_header`.
+ */
+int dm_auth_check(const struct dm_auth *auth, struct dm_slice credential, bool by_header,
+                  uint64_t now_wall_ms, struct dm_principal *out) DM_MUST_CHECK;
+
+#endif

@@ -1,0 +1,90 @@
+/* Reads exp, nbf, userId, sub and scope; knows nothing of signatures. */
+#include "auth/claims.h"
+
+#include "base/err.h"
+#include "codec/json.h"
+#include "codec/utf8.h"
+#include "model/name.h"
+
+/* A claim of seconds since 1970, as milliseconds; false when it is no number. */
+static bool read_time(struct dm_slice claims, struct dm_slice name, bool *there, double *ms)
+{
+    struct dm_slice value = dm_json_get(claims, name);
+    enum dm_json_kind kind = dm_json_kind(value);
+    *there = kind != DM_JSON_ABSENT;
+    if (kind == DM_JSON_NUMBER)
+        *ms = dm_json_number(value) * 1000;
+    return !*there || kind == DM_JSON_NUMBER;
+}
+
+static bool in_time(struct dm_slice claims, double now, struct dm_principal *out)
+{
+    const double last = 9007199254740992.0; /* 2^53: later is never */
+    bool there;
+    double ms = 0;
+    if (!read_time(claims, DM_SLICE("exp"), &there, &ms))
+        return false;
+    if (there) {
+        if (now >= ms + DM_TOKEN_LEEWAY_MS)
+            return false;
+        if (ms < last)
+            out->expires_ms = ms > 1 ? (uint64_t)ms : 1;
+    }
+    if (!read_time(claims, DM_SLICE("nbf"), &there, &ms))
+        return false;
+    return !there || now + DM_TOKEN_LEEWAY_MS >= ms;
+}
+
+static bool take_user_id(struct dm_slice text, struct dm_principal *out)
+{
+    if (!dm_utf8_valid(text)) /* a lone surrogate was escaped */
+        return false;
+    struct dm_slice id = dm_utf8_trim(text);
+    if (!dm_user_id_valid(id) || dm_slice_starts(id, DM_SLICE("guest:")))
+        return false;
+    memcpy(out->id, id.at, id.len);
+    out->id_len = (uint8_t)id.len;
+    return true;
+}
+
+static bool read_user_id(struct dm_slice claims, struct dm_buf *scratch, struct dm_principal *out)
+{
+    struct dm_slice claim = dm_json_get(claims, DM_SLICE("userId"));
+    if (dm_json_kind(claim) == DM_JSON_ABSENT)
+        claim = dm_json_get(claims, DM_SLICE("sub"));
+    if (dm_json_kind(claim) != DM_JSON_STRING)
+        return false;
+    dm_json_decode(scratch, claim);
+    return take_user_id(dm_buf_slice(scratch), out);
+}
+
+static void read_scope(struct dm_slice claims, struct dm_buf *scratch, struct dm_principal *out)
+{
+    struct dm_slice claim = dm_json_get(claims, DM_SLICE("scope"));
+    if (dm_json_kind(claim) != DM_JSON_STRING)
+        return;
+    dm_buf_clear(scratch);
+    dm_json_decode(scratch, claim);
+    struct dm_slice rest = dm_buf_slice(scratch);
+    while (rest.at) {
+        struct dm_slice word = dm_slice_split(&rest, ' ');
+        if (dm_slice_eq(word, DM_SLICE("publish")))
+            out->scopes |= DM_SCOPE_PUBLISH;
+        else if (dm_slice_eq(word, DM_SLICE("admin")))
+            out->scopes |= DM_SCOPE_ADMIN;
+    }
+}
+
+int dm_claims_read(struct dm_slice claims, uint64_t now_wall_ms, struct dm_principal *out)
+{
+    *out = (struct dm_principal){.kind = DM_PRINCIPAL_USER};
+    struct dm_slice object = dm_json_value(claims);
+    if (!in_time(object, (double)now_wall_ms, out))
+        return DM_ERR_UNAUTHORIZED;
+    struct dm_buf scratch = DM_BUF_INIT;
+    bool known = read_user_id(object, &scratch, out);
+    if (known)
+        read_scope(object, &scratch, out);
+    dm_buf_dispose(&scratch);
+    return known ? DM_OK : DM_ERR_UNAUTHORIZED;
+}

@@ -1,0 +1,154 @@
+/* Watching HTTP connections; see the header for why. */
+#include "net/connection.h"
+
+#include <linux/sockios.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "base/alloc.h"
+
+/*
+ *   NEW ─ bytes ─► ARRIVING ─ whole ─► WAITING ─ answered ─► WRITING ─ taken ─► IDLE
+ *                     ▲                                                          │
+ *                     └──────────────────────── bytes ───────────────────────────┘
+ *
+ * What a connection is doing is read off its socket at each sweep, not tracked.
+ */
+enum doing { NEW, ARRIVING, WAITING, WRITING, IDLE };
+
+struct connection {
+    struct dm_list link;
+    struct dm_connections *connections;
+    h2o_socket_t *sock;
+    uint64_t since; /* when it began to do what it does */
+    enum doing doing;
+    bool requested; /* since the last sweep */
+    bool ended;
+    int unsent; /* WRITING: in the kernel's queue at the last sweep */
+};
+
+static void closed(void *data)
+{
+    struct connection *connection = data;
+    dm_list_unlink(&connection->link);
+    connection->connections->count--;
+    dm_metrics_sub(connection->connections->metrics, DM_METRIC_HTTP_CONNECTIONS, 1);
+    free(connection);
+}
+
+void dm_connections_init(struct dm_connections *connections,
+                         const struct dm_server_options *options, struct dm_metrics *metrics)
+{
+    dm_list_init(&connections->all);
+    connections->options = options;
+    connections->metrics = metrics;
+    connections->count = 0;
+}
+
+void dm_connections_dispose(struct dm_connections *connections)
+{
+    struct dm_list *link;
+    while ((link = dm_list_shift(&connections->all)) != NULL)
+        free(DM_CONTAINER(link, struct connection, link));
+}
+
+void dm_connection_watch(struct dm_connections *connections, h2o_socket_t *sock, uint64_t now)
+{
+    struct connection *connection = DM_NEW(struct connection);
+    connection->connections = connections;
+    connection->sock = sock;
+    connection->since = now;
+    sock->on_close.cb = closed;
+    sock->on_close.data = connection;
+    dm_list_push(&connections->all, &connection->link);
+    connections->count++;
+    dm_metrics_add(connections->metrics, DM_METRIC_HTTP_CONNECTIONS, 1);
+}
+
+void dm_connection_requested(h2o_req_t *req)
+{
+    struct connection *connection = req->conn->callbacks->get_socket(req->conn)->on_close.data;
+    connection->requested = true;
+}
+
+static enum doing doing_now(const struct connection *connection)
+{
+    h2o_socket_t *sock = connection->sock;
+    if (h2o_socket_is_writing(sock))
+        return WRITING;
+    if (!h2o_socket_is_reading(sock))
+        return WAITING;
+    if (sock->input->size)
+        return ARRIVING;
+    return connection->doing == NEW && !connection->requested ? NEW : IDLE;
+}
+
+static uint64_t allowed(const struct dm_server_options *options, enum doing doing)
+{
+    switch (doing) {
+    case NEW:
+        return options->handshake_timeout_ms;
+    case ARRIVING:
+        return options->request_timeout_ms;
+    case WRITING:
+        return options->write_timeout_ms;
+    case IDLE:
+        return options->keepalive_ms;
+    case WAITING:
+        break; /* for our own answer, which has a timeout of its own */
+    }
+    return UINT64_MAX;
+}
+
+static void end(struct connection *connection)
+{
+    connection->ended = true;
+    shutdown(h2o_socket_get_fd(connection->sock), SHUT_RDWR);
+}
+
+static void look_at(struct connection *connection, uint64_t now)
+{
+    const struct dm_server_options *options = connection->connections->options;
+    enum doing doing = doing_now(connection);
+    int unsent = 0;
+    if (doing == WRITING)
+        ioctl(h2o_socket_get_fd(connection->sock), SIOCOUTQ, &unsent);
+    if (doing != connection->doing || connection->requested || unsent != connection->unsent)
+        connection->since = now;
+    connection->doing = doing;
+    connection->requested = false;
+    connection->unsent = unsent;
+    uint64_t limit = allowed(options, doing);
+    if (limit == UINT64_MAX || now - connection->since < limit || connection->ended)
+        return;
+    if (doing != IDLE)
+        dm_metrics_add(connection->connections->metrics, DM_METRIC_HTTP_TIMEOUTS, 1);
+    end(connection);
+}
+
+static uint64_t sweep_interval(const struct dm_server_options *options)
+{
+    uint64_t shortest = 4000;
+    for (enum doing doing = NEW; doing <= IDLE; doing++)
+        if (allowed(options, doing) < shortest)
+            shortest = allowed(options, doing);
+    return shortest / 4 ? shortest / 4 : 1;
+}
+
+uint64_t dm_connections_sweep(struct dm_connections *connections, uint64_t now)
+{
+    for (struct dm_list *at = connections->all.next; at != &connections->all; at = at->next)
+        look_at(DM_CONTAINER(at, struct connection, link), now);
+    return now + sweep_interval(connections->options);
+}
+
+void dm_connections_end_idle(struct dm_connections *connections)
+{
+    for (struct dm_list *at = connections->all.next; at != &connections->all; at = at->next) {
+        struct connection *connection = DM_CONTAINER(at, struct connection, link);
+        enum doing doing = doing_now(connection);
+        if ((doing == IDLE || doing == NEW) && !connection->ended)
+            end(connection);
+    }
+}

@@ -1,0 +1,50 @@
+/*
+ * One shard's event loop: h2o's loop and HTTP context, the mail that reaches
+ * it, its burrow and its hub. All of it is made and used on one thread.
+ *
+ * A turn: h2o polls and runs what is ready (requests, mail, the burrow's epoll
+ * set); then input that was held goes on, the hub does what is due, and all
+ * that is ready for a socket is written at once.
+ */
+#ifndef DM_NET_LOOP_H
+#define DM_NET_LOOP_H
+
+#include "auth/auth.h"
+#include "base/list.h"
+#include "hub/session.h"
+#include "hub/shard.h"
+#include "net/burrow.h"
+#include "net/pending.h"
+#include "net/server.h"
+
+struct st_h2o_context_t;
+struct st_h2o_globalconf_t;
+
+struct dm_loop *dm_loop_create(struct dm_server *server, uint32_t number,
+                               struct dm_metrics *metrics); /* main thread */
+void dm_loop_destroy(struct dm_loop **loop);                /* after its thread has ended */
+
+/* The thread: sets up, tells the barrier, runs until told to end. */
+void dm_loop_run(struct dm_loop *loop, const struct dm_store *store, int listen_fd,
+                 void (*set_up)(void *context), void *context);
+
+void dm_loop_post(struct dm_loop *loop, struct dm_mail *mail); /* any thread */
+
+/* The rest on the loop's own thread. */
+struct dm_loop *dm_loop_of_shard(const struct dm_shard *shard);
+struct dm_shard *dm_loop_shard(struct dm_loop *loop);
+struct dm_server *dm_loop_server(struct dm_loop *loop);
+struct dm_metrics *dm_loop_metrics(struct dm_loop *loop);
+struct dm_pendings *dm_loop_pendings(struct dm_loop *loop);
+const struct dm_auth *dm_loop_auth(const struct dm_loop *loop);
+void dm_loop_set_auth(struct dm_loop *loop, struct dm_auth *auth);
+
+/* An open WebSocket after its handshake, with what the client had sent behind it. */
+void dm_loop_adopt(struct dm_loop *loop, int fd, struct dm_slice user_id,
+                   enum dm_dialect_id dialect, struct dm_slice early);
+
+/* The steps of a drain, each asked by mail from the main thread. */
+void dm_loop_stop_accepting(struct dm_loop *loop);
+void dm_loop_end(struct dm_loop *loop, uint64_t deadline_mono_ms);
+
+#endif

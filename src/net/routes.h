@@ -1,0 +1,14 @@
+/*
+ * The route tables of this folder, for the command to join. Each ends with a
+ * route without a pattern.
+ */
+#ifndef DM_NET_ROUTES_H
+#define DM_NET_ROUTES_H
+
+#include "net/route.h"
+
+extern const struct dm_route dm_socket_routes[];  /* upgrades, and paths of later dialects */
+extern const struct dm_route dm_publish_routes[]; /* POST /publish and the sends to users */
+extern const struct dm_route dm_user_routes[];    /* presence, disconnect */
+
+#endif

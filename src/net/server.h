@@ -1,0 +1,67 @@
+/*
+ * The whole server: its options, its loops (one a shard, each on a thread of
+ * its own), and the few things that they share. Created, started and ended by
+ * the main thread.
+ *
+ *   dm_server_create ─► (open the store, with dm_server_post) ─► dm_server_start
+ *   ─► serving ─► dm_server_drain ─► (close the store) ─► dm_server_destroy
+ */
+#ifndef DM_NET_SERVER_H
+#define DM_NET_SERVER_H
+
+#include <stdatomic.h>
+
+#include "auth/auth.h"
+#include "base/buf.h"
+#include "hub/shard.h"
+#include "model/limits.h"
+
+struct dm_route;
+struct dm_server;
+struct dm_loop;
+
+struct dm_server_options {
+    uint32_t shards;
+    struct dm_limits limits;
+    uint32_t max_pending_requests;
+    uint64_t hibernate_after_ms, ping_interval_ms, drain_timeout_ms;
+    uint64_t handshake_timeout_ms, request_timeout_ms, write_timeout_ms, keepalive_ms;
+    bool open_publish, metrics_public;
+    char *const *cors_origins;
+    size_t cors_origin_count;
+    const struct dm_route *const *routes; /* tables, each ended by a route without a pattern */
+    size_t route_tables;
+    bool (*ready)(void *context); /* is the store taking writes? any thread */
+    void *ready_context;
+};
+
+/* The options' arrays must live as long as the server. */
+struct dm_server *dm_server_create(const struct dm_server_options *options, struct dm_auth *auth);
+void dm_server_destroy(struct dm_server **server);
+
+/* How to reach the shards: the store posts its completions through it. */
+struct dm_post dm_server_post(struct dm_server *server);
+
+/* Starts the loops and accepts from `listen_fd`, which it owns from here on. */
+void dm_server_start(struct dm_server *server, const struct dm_store *store, int listen_fd);
+
+/* New secrets: every loop changes over between two turns. */
+void dm_server_set_auth(struct dm_server *server, struct dm_auth *auth);
+
+/* Stops accepting, lets open publishes finish (at most drain_timeout), closes the sessions with
+ * 1012, and returns when the loops have ended and the store owes nothing. */
+void dm_server_drain(struct dm_server *server);
+
+/* For every loop and for the admin routes; any thread. */
+const struct dm_server_options *dm_server_options(const struct dm_server *server);
+
+/* What is counted anywhere: the loops' and what was added (the store's threads). Any thread. */
+void dm_server_add_metrics(struct dm_server *server, const struct dm_metrics *metrics);
+size_t dm_server_metrics(const struct dm_server *server, const struct dm_metrics ***all);
+
+/* One atomic count of the sessions of all shards, for max_connections. */
+bool dm_server_take_connection(struct dm_server *server);
+void dm_server_give_connection(struct dm_server *server);
+bool dm_server_draining(const struct dm_server *server);
+
+#endif

@@ -1,0 +1,228 @@
+/* Handshakes, and the admission of their sessions. */
+#include "net/upgrade.h"
+
+#include <stdlib.h>
+
+#include <h2o.h>
+#include <h2o/http1.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+
+#include "base/alloc.h"
+#include "net/loop.h"
+#include "net/reply.h"
+
+/* --- the handshake --- */
+
+static bool has_token(struct dm_slice list, struct dm_slice lower_token)
+{
+    while (list.at)
+        if (dm_slice_eq_nocase(dm_slice_trim(dm_slice_split(&list, ',')), lower_token))
+            return true;
+    return false;
+}
+
+/* The first subprotocol that is not there to carry a token. */
+static struct dm_slice select_subprotocol(struct dm_slice offered)
+{
+    while (offered.at) {
+        struct dm_slice name = dm_slice_trim(dm_slice_split(&offered, ','));
+        if (name.len && !dm_slice_starts(name, DM_SLICE("bearer.")))
+            return name;
+    }
+    return DM_NO_SLICE;
+}
+
+static bool is_key(struct dm_slice key)
+{
+    unsigned char decoded[20];
+    return key.len == 24 && key.at[22] == '=' && key.at[23] == '=' &&
+           EVP_DecodeBlock(decoded, (const unsigned char *)key.at, 24) == 18;
+}
+
+int dm_handshake_read(struct dm_request *request, struct dm_handshake *handshake)
+{
+    h2o_req_t *req = request->h2o;
+    struct dm_slice upgrade = dm_slice(req->upgrade.base, req->upgrade.len);
+    if (req->version < 0x101 || !upgrade.at || !has_token(upgrade, DM_SLICE("websocket")))
+        return DM_ERR_UPGRADE_REQUIRED;
+    struct dm_slice version = dm_request_header(request, DM_SLICE("sec-websocket-version"));
+    if (!dm_slice_eq(version, DM_SLICE("13")))
+        return DM_ERR_UPGRADE_REQUIRED;
+    handshake->key = dm_request_header(request, DM_SLICE("sec-websocket-key"));
+    if (!is_key(handshake->key)) {
+        request->why = DM_SLICE("Sec-WebSocket-Key is missing or malformed");
+        return DM_ERR_BAD_REQUEST;
+    }
+    handshake->subprotocol =
+        select_subprotocol(dm_request_header(request, DM_SLICE("sec-websocket-protocol")));
+    return DM_OK;
+}
+
+static void add_accept(h2o_req_t *req, struct dm_slice key)
+{
+    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    char both[24 + sizeof guid - 1];
+    unsigned char digest[SHA_DIGEST_LENGTH], accept[32];
+    memcpy(both, key.at, 24);
+    memcpy(both + 24, guid, sizeof guid - 1);
+    SHA1((const unsigned char *)both, sizeof both, digest);
+    int len = EVP_EncodeBlock(accept, digest, sizeof digest);
+    dm_reply_header(req, "sec-websocket-accept", dm_slice((const char *)accept, (size_t)len));
+}
+
+struct accepting {
+    void (*done)(void *context, int fd, struct dm_slice early);
+    void *context;
+};
+
+/* h2o has let go of the connection: what is left of it is the socket, and input behind the head. */
+static void on_accepted(void *data, h2o_socket_t *sock, size_t head_size)
+{
+    struct accepting accepting = *(struct accepting *)data;
+    h2o_socket_export_t export;
+    free(data);
+    if (!sock) {
+        accepting.done(accepting.context, -1, DM_NO_SLICE);
+        return;
+    }
+    h2o_buffer_consume(&sock->input, head_size);
+    if (h2o_socket_export(sock, &export) != 0) {
+        h2o_socket_close(sock);
+        accepting.done(accepting.context, -1, DM_NO_SLICE);
+        return;
+    }
+    accepting.done(accepting.context, export.fd, dm_slice(export.input->bytes, export.input->size));
+    h2o_buffer_dispose(&export.input);
+}
+
+void dm_handshake_accept(h2o_req_t *req, const struct dm_handshake *handshake,
+                         void (*done)(void *context, int fd, struct dm_slice early), void *context)
+{
+    struct accepting *accepting = DM_NEW(struct accepting);
+    *accepting = (struct accepting){done, context};
+    req->res.status = 101;
+    req->res.reason = "Switching Protocols";
+    dm_reply_header(req, "upgrade", DM_SLICE("websocket"));
+    add_accept(req, handshake->key);
+    if (handshake->subprotocol.at)
+        dm_reply_header(req, "sec-websocket-protocol", handshake->subprotocol);
+    h2o_http1_upgrade(req, NULL, 0, on_accepted, accepting);
+}
+
+/* --- admission --- */
+
+/* An upgrade on its way: from the asking of the user's shard to the socket's arrival there. */
+struct arrival {
+    struct dm_mail mail; /* carries the socket to its shard */
+    struct dm_admission admission;
+    struct dm_loop *loop; /* where the request is */
+    struct dm_handle handle;
+    struct dm_handshake handshake; /* slices into the request, good while it is there */
+    enum dm_dialect_id dialect;
+    int fd;
+    struct dm_buf early;
+};
+
+static struct dm_slice user_of(const struct arrival *arrival)
+{
+    return dm_slice(arrival->admission.user_id, arrival->admission.user_len);
+}
+
+static void arrive(struct dm_mail *mail, struct dm_shard *here)
+{
+    struct arrival *arrival = DM_CONTAINER(mail, struct arrival, mail);
+    dm_loop_adopt(dm_loop_of_shard(here), arrival->fd, user_of(arrival), arrival->dialect,
+                  dm_buf_slice(&arrival->early));
+    dm_buf_dispose(&arrival->early);
+    free(arrival);
+}
+
+static void turn_back(struct arrival *arrival)
+{
+    dm_server_give_connection(dm_loop_server(arrival->loop));
+    dm_session_withdraw(dm_loop_shard(arrival->loop), user_of(arrival));
+    free(arrival);
+}
+
+static void on_socket(void *context, int fd, struct dm_slice early)
+{
+    struct arrival *arrival = context;
+    struct dm_shard *shard = dm_loop_shard(arrival->loop);
+    if (fd < 0) {
+        turn_back(arrival);
+        return;
+    }
+    arrival->fd = fd;
+    dm_buf_add_slice(&arrival->early, early);
+    uint32_t owner = dm_shard_owner(shard, user_of(arrival));
+    arrival->mail.run = arrive;
+    if (owner == dm_shard_number(shard)) {
+        arrive(&arrival->mail, shard);
+        return;
+    }
+    struct dm_post post = dm_server_post(dm_loop_server(arrival->loop));
+    post.send(post.self, owner, &arrival->mail);
+}
+
+static void on_admission(struct dm_admission *admission, struct dm_shard *here)
+{
+    struct arrival *arrival = DM_CONTAINER(admission, struct arrival, admission);
+    struct dm_loop *loop = dm_loop_of_shard(here);
+    if (admission->err) {
+        dm_server_give_connection(dm_loop_server(loop));
+        dm_reply_later_error(loop, arrival->handle, admission->err);
+        free(arrival);
+        return;
+    }
+    h2o_req_t *req = dm_pending_answer(dm_loop_pendings(loop), arrival->handle);
+    if (!req) {
+        turn_back(arrival);
+        return;
+    }
+    dm_handshake_accept(req, &arrival->handshake, on_socket, arrival);
+}
+
+static int take_places(struct dm_request *request, struct dm_handle *handle)
+{
+    struct dm_server *server = dm_loop_server(request->loop);
+    if (dm_server_draining(server))
+        return DM_ERR_SHUTTING_DOWN;
+    if (!dm_server_take_connection(server))
+        return DM_ERR_MAX_CONNECTIONS;
+    int err = dm_request_keep(request, handle);
+    if (err)
+        dm_server_give_connection(server);
+    return err;
+}
+
+int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect)
+{
+    struct dm_handshake handshake;
+    struct dm_handle handle;
+    int err = dm_handshake_read(request, &handshake);
+    if (!err)
+        err = dm_request_authenticate(request);
+    if (!err && request->principal.kind != DM_PRINCIPAL_USER) {
+        request->why = DM_SLICE("A socket needs a user's token, not an API key");
+        err = DM_ERR_UNAUTHORIZED;
+    }
+    if (!err && dm_slice_starts(handshake.subprotocol, DM_SLICE("dormouse.v1"))) {
+        request->why = DM_SLICE("This version does not speak the native dialect yet");
+        err = DM_ERR_NOT_YET;
+    }
+    if (!err)
+        err = take_places(request, &handle);
+    if (err)
+        return err;
+    struct arrival *arrival = DM_NEW(struct arrival);
+    arrival->loop = request->loop;
+    arrival->handle = handle;
+    arrival->handshake = handshake;
+    arrival->dialect = dialect;
+    arrival->admission.done = on_admission;
+    arrival->admission.user_len = request->principal.id_len;
+    memcpy(arrival->admission.user_id, request->principal.id, request->principal.id_len);
+    dm_session_admit(dm_loop_shard(request->loop), &arrival->admission);
+    return DM_OK;
+}

@@ -1,0 +1,28 @@
+/*
+ * The WebSocket handshake (RFC 6455 section 4.2) and the way of a new socket
+ * from h2o to the burrow of its user's shard.
+ */
+#ifndef DM_NET_UPGRADE_H
+#define DM_NET_UPGRADE_H
+
+#include "dialect/dialect.h"
+#include "net/route.h"
+
+struct dm_handshake {
+    struct dm_slice key;         /* Sec-WebSocket-Key */
+    struct dm_slice subprotocol; /* the one selected; absent: none was offered */
+};
+
+/* DM_OK, DM_ERR_UPGRADE_REQUIRED (not an upgrade, or not version 13) or DM_ERR_BAD_REQUEST. */
+int dm_handshake_read(struct dm_request *request, struct dm_handshake *handshake) DM_MUST_CHECK;
+
+/* Says 101 and hands the socket on: `done` gets the descriptor, or -1 if the client went
+ * meanwhile, and what the client had sent behind its handshake (good until `done` returns). */
+void dm_handshake_accept(struct st_h2o_req_t *req, const struct dm_handshake *handshake,
+                         void (*done)(void *context, int fd, struct dm_slice early), void *context);
+
+/* A route's handler for sockets of a dialect: checks the handshake, then who asks, then the limits;
+ * then accepts. */
+int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect);
+
+#endif

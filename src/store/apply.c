@@ -1,0 +1,108 @@
+/*
+ * What each kind of operation writes. An operation of several statements runs
+ * inside a savepoint, so that it fails whole and alone; a single statement
+ * undoes itself.
+ */
+#include "store/apply_priv.h"
+
+#include "base/log.h"
+#include "model/name.h"
+
+static int save_session(struct dm_connection *connection, const struct dm_store_op *op,
+                        const struct dm_store_session *session)
+{
+    sqlite3_stmt *save = dm_connection_at(connection, DM_STATEMENT_SAVE_SESSION);
+    struct dm_slice user_id = dm_store_op_text(op, op->user_id);
+    dm_statement_bind_uuid(save, 1, &session->id);
+    dm_statement_bind_number(save, 2, dm_slot_of(user_id));
+    dm_statement_bind_text(save, 3, user_id);
+    dm_statement_bind_text(save, 4, dm_store_op_text(op, session->dialect));
+    dm_statement_bind_text(save, 5, dm_store_op_text(op, session->filters));
+    return dm_statement_run(save);
+}
+
+static int run_pair(struct dm_connection *connection, enum dm_statement id,
+                    const struct dm_uuid *session_id, const struct dm_uuid *envelope_id)
+{
+    sqlite3_stmt *statement = dm_connection_at(connection, id);
+    dm_statement_bind_uuid(statement, 1, session_id);
+    dm_statement_bind_uuid(statement, 2, envelope_id);
+    return dm_statement_run(statement);
+}
+
+static int run_one(struct dm_connection *connection, enum dm_statement id,
+                   const struct dm_uuid *key)
+{
+    sqlite3_stmt *statement = dm_connection_at(connection, id);
+    dm_statement_bind_uuid(statement, 1, key);
+    return dm_statement_run(statement);
+}
+
+static int save_user(struct dm_connection *connection, const struct dm_store_op *op)
+{
+    int rc = SQLITE_OK;
+    for (uint32_t i = 0; i < op->session_count && rc == SQLITE_OK; i++)
+        rc = save_session(connection, op, &op->sessions[i]);
+    for (uint32_t i = 0; i < op->pending_count && rc == SQLITE_OK; i++)
+        rc = run_pair(connection, DM_STATEMENT_SAVE_PENDING, &op->pending[i].session_id,
+                      &op->pending[i].envelope_id);
+    return rc;
+}
+
+static int forget_session(struct dm_connection *connection, const struct dm_store_op *op)
+{
+    int rc = run_one(connection, DM_STATEMENT_FORGET_SESSION, &op->session_id);
+    if (rc == SQLITE_OK)
+        rc = run_one(connection, DM_STATEMENT_FORGET_SESSION_PENDING, &op->session_id);
+    return rc;
+}
+
+static int carry_out(struct dm_connection *connection, const struct dm_store_op *op)
+{
+    switch (op->kind) {
+    case DM_STORE_SAVE_USER:
+        return save_user(connection, op);
+    case DM_STORE_FORGET_SESSION:
+        return forget_session(connection, op);
+    case DM_STORE_FORGET_PENDING:
+        return run_pair(connection, DM_STATEMENT_FORGET_PENDING, &op->session_id, &op->envelope_id);
+    case DM_STORE_FORGET_ENVELOPE:
+        return run_one(connection, DM_STATEMENT_FORGET_ENVELOPE, &op->envelope_id);
+    case DM_STORE_LOAD_USER:
+        break; /* the readers' */
+    }
+    DM_CHECK(!"a write");
+    return SQLITE_MISUSE;
+}
+
+static bool is_one_statement(const struct dm_store_op *op)
+{
+    if (op->kind == DM_STORE_SAVE_USER)
+        return op->session_count + op->pending_count <= 1;
+    return op->kind != DM_STORE_FORGET_SESSION;
+}
+
+/* Undoes what a failed operation has done so far; SQLite may have rolled all back already. */
+static enum dm_applied undo(struct dm_connection *connection, bool savepoint)
+{
+    dm_log(DM_LOG_WARN, "store_operation_failed", "error", dm_connection_error(connection), NULL);
+    if (sqlite3_get_autocommit(connection->db))
+        return DM_APPLY_LOST;
+    if (!savepoint)
+        return DM_APPLY_FAILED;
+    if (dm_connection_run(connection, DM_STATEMENT_ROLLBACK_TO) != SQLITE_OK ||
+        dm_connection_run(connection, DM_STATEMENT_RELEASE) != SQLITE_OK)
+        return DM_APPLY_LOST;
+    return DM_APPLY_FAILED;
+}
+
+enum dm_applied dm_apply(struct dm_connection *connection, const struct dm_store_op *op)
+{
+    bool savepoint = !is_one_statement(op);
+    int rc = savepoint ? dm_connection_run(connection, DM_STATEMENT_SAVEPOINT) : SQLITE_OK;
+    if (rc == SQLITE_OK)
+        rc = carry_out(connection, op);
+    if (rc == SQLITE_OK && savepoint)
+        rc = dm_connection_run(connection, DM_STATEMENT_RELEASE);
+    return rc == SQLITE_OK ? DM_APPLIED : undo(connection, savepoint);
+}

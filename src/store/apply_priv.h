@@ -1,0 +1,17 @@
+/* One write operation as statements inside the writer's open transaction. */
+#ifndef DM_STORE_APPLY_PRIV_H
+#define DM_STORE_APPLY_PRIV_H
+
+#include "ports/store.h"
+#include "store/connection_priv.h"
+
+enum dm_applied {
+    DM_APPLIED,      /* there once the transaction commits */
+    DM_APPLY_FAILED, /* it has left no trace; the transaction goes on */
+    DM_APPLY_LOST,   /* the transaction can only be rolled back, or already is */
+};
+
+enum dm_applied dm_apply(struct dm_connection *connection,
+                         const struct dm_store_op *op) DM_MUST_CHECK;
+
+#endif

@@ -1,0 +1,270 @@
+/* Batches, their commits, and the way back from a disk that failed. */
+#include "store/writer_priv.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "store/apply_priv.h"
+#include "store/migrate_priv.h"
+#include "store/thread_priv.h"
+
+enum {
+    BATCH_MAX = 1024, /* operations a commit */
+    IDLE_MS = 1000,   /* after so long without work the page cache is given back */
+    RETRY_MS_MIN = 50,
+    RETRY_MS_MAX = 2000,
+};
+
+static int note_log(void *self, sqlite3 *db, const char *schema, int pages)
+{
+    (void)db, (void)schema;
+    ((struct dm_writer *)self)->log_pages = (uint32_t)pages;
+    return SQLITE_OK;
+}
+
+static int prepare(struct dm_writer *writer, struct dm_buf *why)
+{
+    int rc = dm_connection_prepare(&writer->connection, DM_CONNECTION_WRITER, why);
+    if (rc == SQLITE_OK)
+        sqlite3_wal_hook(writer->connection.db, note_log, writer);
+    return rc;
+}
+
+/* Logs, and leaves the connection closed, whatever state its transaction was in. */
+static void go_down(struct dm_writer *writer, const char *event)
+{
+    dm_log(DM_LOG_ERROR, event, "error", dm_connection_error(&writer->connection), NULL);
+    atomic_store(&writer->state, DM_WRITER_DOWN);
+    if (!sqlite3_get_autocommit(writer->connection.db))
+        (void)!dm_connection_run(&writer->connection, DM_STATEMENT_ROLLBACK); /* closing does too */
+    dm_connection_close(&writer->connection);
+    writer->retry_at = dm_clock_mono_ms();
+    writer->retry_after = RETRY_MS_MIN;
+}
+
+/* A small commit that changes nothing but writes a page: that the file opens says little of
+ * whether the disk takes writes. */
+static int probe(struct dm_connection *connection)
+{
+    char sql[64];
+    snprintf(sql, sizeof sql, "PRAGMA user_version = %d", dm_migration_count);
+    int rc = dm_connection_run(connection, DM_STATEMENT_BEGIN);
+    if (rc == SQLITE_OK)
+        rc = dm_connection_exec(connection, sql);
+    if (rc == SQLITE_OK)
+        rc = dm_connection_run(connection, DM_STATEMENT_COMMIT);
+    return rc;
+}
+
+static void try_again(struct dm_writer *writer)
+{
+    struct dm_buf why = DM_BUF_INIT;
+    int rc = dm_connection_open(&writer->connection, &writer->settings, &why);
+    if (rc == SQLITE_OK)
+        rc = prepare(writer, &why);
+    if (rc == SQLITE_OK) {
+        rc = probe(&writer->connection);
+        if (rc != SQLITE_OK) {
+            dm_buf_add_slice(&why, dm_slice_of(dm_connection_error(&writer->connection)));
+            dm_connection_close(&writer->connection); /* rolls back */
+        }
+    }
+    if (rc == SQLITE_OK) {
+        atomic_store(&writer->state, DM_WRITER_SERVING);
+        dm_log(DM_LOG_INFO, "store_recovered", NULL);
+    } else {
+        dm_log(DM_LOG_DEBUG, "store_still_down", "error", dm_buf_text(&why), NULL);
+        writer->retry_at = dm_clock_mono_ms() + writer->retry_after;
+        writer->retry_after *= 2;
+        if (writer->retry_after > RETRY_MS_MAX)
+            writer->retry_after = RETRY_MS_MAX;
+    }
+    dm_buf_dispose(&why);
+}
+
+static bool is_down(const struct dm_writer *writer)
+{
+    return atomic_load_explicit(&writer->state, memory_order_relaxed) == DM_WRITER_DOWN;
+}
+
+/* Sets each operation's err as if the commit came to pass; false if there is no transaction to
+ * commit any more. */
+static bool apply_all(struct dm_writer *writer, struct dm_store_op *first)
+{
+    for (struct dm_store_op *op = first; op; op = op->next) {
+        enum dm_applied applied = dm_apply(&writer->connection, op);
+        if (applied == DM_APPLY_LOST)
+            return false;
+        op->err = applied == DM_APPLIED ? DM_OK : DM_ERR_UNAVAILABLE;
+    }
+    return true;
+}
+
+/* Those that had failed alone keep their error: of them it is known that nothing was written. */
+static void fail_all(struct dm_store_op *first, int err)
+{
+    for (struct dm_store_op *op = first; op; op = op->next) {
+        if (err == DM_ERR_UNAVAILABLE || op->err == DM_OK)
+            op->err = err;
+    }
+}
+
+static void write_all(struct dm_writer *writer, struct dm_store_op *first)
+{
+    if (dm_connection_run(&writer->connection, DM_STATEMENT_BEGIN) != SQLITE_OK ||
+        !apply_all(writer, first)) {
+        go_down(writer, "store_batch_failed");
+        fail_all(first, DM_ERR_UNAVAILABLE);
+    } else if (dm_connection_run(&writer->connection, DM_STATEMENT_COMMIT) != SQLITE_OK) {
+        dm_metrics_add(writer->metrics, DM_METRIC_STORE_COMMIT_FAILURES, 1);
+        go_down(writer, "store_commit_failed");
+        fail_all(first, DM_ERR_COMMIT_UNKNOWN);
+    }
+}
+
+static void count(struct dm_writer *writer, const struct dm_batch *batch, uint64_t began_us)
+{
+    uint64_t good = 0;
+    for (const struct dm_store_op *op = batch->first; op; op = op->next)
+        good += op->err == DM_OK;
+    dm_metrics_add(writer->metrics, DM_METRIC_STORE_OPERATIONS, good);
+    dm_metrics_add(writer->metrics, DM_METRIC_STORE_OPERATION_FAILURES, batch->count - good);
+    if (is_down(writer))
+        return;
+    dm_metrics_add(writer->metrics, DM_METRIC_STORE_COMMITS, 1);
+    dm_histogram_add(&writer->metrics->commit_rows, batch->count);
+    dm_histogram_add(&writer->metrics->commit_tenths, (dm_clock_mono_us() - began_us) / 100);
+}
+
+static void send_back(struct dm_writer *writer, struct dm_store_op *op)
+{
+    while (op) {
+        struct dm_store_op *next = op->next; /* whoever gets it may free it at once */
+        writer->post.send(writer->post.self, op->shard, &op->mail);
+        op = next;
+    }
+}
+
+static void serve(struct dm_writer *writer, const struct dm_batch *batch)
+{
+    uint64_t began_us = dm_clock_mono_us();
+    dm_metrics_set(writer->metrics, DM_METRIC_STORE_QUEUE, batch->count + batch->left);
+    if (is_down(writer))
+        fail_all(batch->first, DM_ERR_UNAVAILABLE);
+    else
+        write_all(writer, batch->first);
+    count(writer, batch, began_us);
+    dm_metrics_set(writer->metrics, DM_METRIC_STORE_QUEUE, batch->left);
+    send_back(writer, batch->first);
+    if (!is_down(writer))
+        dm_checkpointer_mind(&writer->checkpointer, &writer->connection, writer->log_pages);
+    writer->slim = false;
+}
+
+static void report(struct dm_writer *writer)
+{
+    uint64_t done = atomic_load(&writer->checkpointer.done);
+    dm_metrics_add(writer->metrics, DM_METRIC_STORE_CHECKPOINTS,
+                   done - writer->checkpoints_counted);
+    writer->checkpoints_counted = done;
+    dm_metrics_set(writer->metrics, DM_METRIC_STORE_WAL_BYTES,
+                   (uint64_t)writer->log_pages * DM_LOG_PAGE_BYTES);
+}
+
+static int64_t patience(const struct dm_writer *writer)
+{
+    if (!is_down(writer))
+        return writer->slim ? DM_QUEUE_FOR_EVER : IDLE_MS;
+    uint64_t now = dm_clock_mono_ms();
+    return writer->retry_at > now ? (int64_t)(writer->retry_at - now) : 0;
+}
+
+static void slim(struct dm_writer *writer)
+{
+    sqlite3_db_release_memory(writer->connection.db);
+    writer->slim = true;
+}
+
+static void *run(void *self)
+{
+    struct dm_writer *writer = self;
+    for (;;) {
+        if (is_down(writer) && dm_clock_mono_ms() >= writer->retry_at)
+            try_again(writer);
+        struct dm_batch batch = dm_queue_take(&writer->queue, BATCH_MAX, patience(writer));
+        if (batch.closed)
+            return NULL;
+        if (batch.first)
+            serve(writer, &batch);
+        else if (!is_down(writer))
+            slim(writer);
+        report(writer);
+    }
+}
+
+void dm_writer_init(struct dm_writer *writer, const struct dm_connection_settings *settings,
+                    const struct dm_post *post, struct dm_metrics *metrics)
+{
+    *writer = (struct dm_writer){.settings = *settings, .post = *post, .metrics = metrics};
+    writer->settings.kind = DM_CONNECTION_WRITER;
+    dm_queue_init(&writer->queue);
+    dm_checkpointer_init(&writer->checkpointer, settings, &writer->queue);
+}
+
+/* No dialect can resume a session yet: whatever sockets these rows were of died with the process
+ * that wrote them, so all of them go. Without WHERE SQLite frees the pages unread. */
+static int sweep(struct dm_connection *connection)
+{
+    int rc = dm_connection_exec(connection, dm_statement_sql(DM_STATEMENT_BEGIN));
+    if (rc == SQLITE_OK)
+        rc = dm_connection_exec(connection, dm_statement_sql(DM_STATEMENT_SWEEP_SESSIONS));
+    if (rc == SQLITE_OK)
+        rc = dm_connection_exec(connection, dm_statement_sql(DM_STATEMENT_SWEEP_PENDING));
+    if (rc == SQLITE_OK)
+        rc = dm_connection_exec(connection, dm_statement_sql(DM_STATEMENT_COMMIT));
+    return rc;
+}
+
+static int set_up(struct dm_writer *writer, struct dm_buf *why)
+{
+    if (sqlite3_db_readonly(writer->connection.db, "main") != 0) {
+        dm_buf_lit(why, "the database is read-only for this user; make it writable");
+        return DM_ERR_UNAVAILABLE;
+    }
+    int err = dm_migrate(&writer->connection, dm_migrations, dm_migration_count, why);
+    if (err == DM_OK && sweep(&writer->connection) != SQLITE_OK) {
+        dm_buf_printf(why, "the database cannot be written: %s",
+                      dm_connection_error(&writer->connection));
+        err = DM_ERR_UNAVAILABLE;
+    }
+    if (err == DM_OK && prepare(writer, why) != SQLITE_OK)
+        err = DM_ERR_UNAVAILABLE;
+    return err;
+}
+
+int dm_writer_open(struct dm_writer *writer, struct dm_buf *why)
+{
+    if (dm_connection_open(&writer->connection, &writer->settings, why) != SQLITE_OK)
+        return DM_ERR_UNAVAILABLE;
+    return set_up(writer, why);
+}
+
+bool dm_writer_start(struct dm_writer *writer)
+{
+    if (!dm_checkpointer_start(&writer->checkpointer))
+        return false;
+    writer->started = dm_thread_start(&writer->thread, "dm-writer", run, writer);
+    return writer->started;
+}
+
+void dm_writer_stop(struct dm_writer *writer)
+{
+    dm_queue_close(&writer->queue);
+    if (writer->started)
+        pthread_join(writer->thread, NULL);
+    dm_checkpointer_stop(&writer->checkpointer);
+    dm_connection_close(&writer->connection); /* the last one: copies the log and removes it */
+    dm_queue_dispose(&writer->queue);
+}
