@@ -16,6 +16,7 @@ struct dm_client {
     struct dm_buf out;         /* the request or frame being sent */
     struct dm_buf gathered;    /* the fragments of a message so far */
     enum dm_opcode fragmented; /* of what kind it is; 0: none is open */
+    bool closing;              /* our Close frame has been sent */
 };
 
 /* Opens the socket and fills in host and path. */

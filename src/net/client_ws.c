@@ -26,14 +26,18 @@ bool dm_client_send(struct dm_client *client, enum dm_opcode opcode, struct dm_s
     return dm_client_flush(client, why);
 }
 
-static void send_close(struct dm_client *client, unsigned code)
+/* Sends a Close frame, the only one; says whether it went. */
+static bool send_close(struct dm_client *client, unsigned code)
 {
+    if (client->closing)
+        return false;
+    client->closing = true;
     struct dm_buf ignored = DM_BUF_INIT; /* the line may be gone, and is of no more use */
     const char bytes[2] = {(char)(code >> 8), (char)(code & 0xff)};
     bool sent =
         dm_client_send(client, DM_OP_CLOSE, dm_slice(bytes, code == NO_CODE ? 0 : 2), &ignored);
-    (void)sent;
     dm_buf_dispose(&ignored);
+    return sent;
 }
 
 static enum step broken(struct dm_client *client, unsigned code, struct dm_buf *why)
@@ -151,8 +155,7 @@ void dm_client_close(struct dm_client *client)
     struct dm_client_frame frame;
     struct dm_buf ignored = DM_BUF_INIT;
     uint64_t deadline = dm_clock_mono_ms() + CLOSE_WAIT_MS;
-    const char bytes[2] = {1000 >> 8, (char)(1000 & 0xff)};
-    bool open = dm_client_send(client, DM_OP_CLOSE, dm_slice(bytes, 2), &ignored);
+    bool open = send_close(client, 1000);
     while (open && dm_clock_mono_ms() < deadline)
         open = dm_client_next(client, CLOSE_WAIT_MS, &frame, &ignored) == DM_CLIENT_MESSAGE;
     dm_buf_dispose(&ignored);

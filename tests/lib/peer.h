@@ -20,7 +20,7 @@
 
 struct peer {
     struct dm_slice answer; /* "$ACCEPT" in it becomes the handshake's */
-    bool drip;              /* one byte a packet */
+    bool drip;              /* one byte at a time */
     bool hold;              /* keep the connection open until the client closes */
     struct dm_buf got;      /* everything that was read */
     char url[64];
@@ -35,6 +35,8 @@ static inline void peer_write(int fd, struct dm_slice bytes, bool drip)
         if (n <= 0)
             return;
         bytes = dm_slice_from(bytes, (size_t)n);
+        if (drip)
+            usleep(100); /* so that the other side reads in between */
     }
 }
 

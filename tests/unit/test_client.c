@@ -186,6 +186,28 @@ static void a_handshake_is_checked(void **state)
     }
 }
 
+/* Takes the next frame, which a client must have masked, off what the peer got. */
+static void expect_frame(struct dm_buf *got, unsigned opcode, struct dm_slice payload)
+{
+    struct dm_frame_head head;
+    assert_int_equal(dm_frame_read(got->bytes, got->len, true, &head), DM_FRAME_WHOLE);
+    assert_true(head.fin && head.masked);
+    assert_int_equal(head.opcode, opcode);
+    assert_true(dm_slice_eq(dm_slice(got->bytes + head.size, head.payload), payload));
+    dm_buf_consume(got, head.size + head.payload);
+}
+
+/* Ends the session, and leaves in `got` what the client sent behind its handshake. */
+static void finish(struct session *session)
+{
+    struct dm_buf *got = &session->peer.got;
+    dm_client_destroy(&session->client);
+    peer_join(&session->peer);
+    char *head_end = strstr(dm_buf_text(got), "\r\n\r\n");
+    assert_non_null(head_end);
+    dm_buf_consume(got, (size_t)(head_end - got->bytes) + 4);
+}
+
 static void messages_arrive_however_they_are_cut(void **state)
 {
     (void)state;
@@ -216,7 +238,12 @@ static void messages_arrive_however_they_are_cut(void **state)
                          DM_CLIENT_CLOSED);
         assert_int_equal(frame.code, 1012);
         assert_true(dm_slice_eq(frame.text, DM_SLICE("bye")));
-        end(&session);
+        finish(&session);
+        expect_frame(&session.peer.got, DM_OP_PONG, DM_SLICE("p"));
+        expect_frame(&session.peer.got, DM_OP_CLOSE, DM_SLICE("\x03\xf4"));
+        assert_int_equal(session.peer.got.len, 0);
+        peer_dispose(&session.peer);
+        dm_buf_dispose(&session.why);
     }
 }
 
@@ -257,17 +284,6 @@ static void a_broken_protocol_is_the_end(void **state)
                   "the server broke the protocol (1009)");
 }
 
-/* Takes the next frame, which a client must have masked, off what the peer got. */
-static void expect_frame(struct dm_buf *got, unsigned opcode, struct dm_slice payload)
-{
-    struct dm_frame_head head;
-    assert_int_equal(dm_frame_read(got->bytes, got->len, true, &head), DM_FRAME_WHOLE);
-    assert_true(head.fin && head.masked);
-    assert_int_equal(head.opcode, opcode);
-    assert_true(dm_slice_eq(dm_slice(got->bytes + head.size, head.payload), payload));
-    dm_buf_consume(got, head.size + head.payload);
-}
-
 static void what_it_sends_is_masked(void **state)
 {
     (void)state;
@@ -280,16 +296,14 @@ static void what_it_sends_is_masked(void **state)
     assert_int_equal(dm_client_next(session.client, 1000, &frame, &session.why), DM_CLIENT_MESSAGE);
     assert_true(dm_client_send(session.client, DM_OP_TEXT, DM_SLICE("hello"), &session.why));
     assert_true(dm_client_send(session.client, DM_OP_TEXT, dm_buf_slice(&large), &session.why));
-    dm_client_close(session.client); /* finds the peer's Close and answers it */
-    dm_client_destroy(&session.client);
-    peer_join(&session.peer);
-    char *end_of_head = strstr(dm_buf_text(&session.peer.got), "\r\n\r\n");
+    dm_client_close(session.client); /* finds the peer's Close, and sends no second one */
+    finish(&session);
     struct dm_buf *got = &session.peer.got;
-    dm_buf_consume(got, (size_t)(end_of_head - got->bytes) + 4);
     expect_frame(got, DM_OP_PONG, DM_SLICE("pq"));
     expect_frame(got, DM_OP_TEXT, DM_SLICE("hello"));
     expect_frame(got, DM_OP_TEXT, dm_buf_slice(&large));
     expect_frame(got, DM_OP_CLOSE, DM_SLICE("\x03\xe8"));
+    assert_int_equal(got->len, 0);
     peer_dispose(&session.peer);
     dm_buf_dispose(&large);
     dm_buf_dispose(&session.why);
