@@ -1,0 +1,175 @@
+/*
+ * idle: many users with one session and one filter each, all asleep. What the
+ * server's resident memory has grown by since it was empty, a session; where
+ * it went; and that each of them is still there: a publish to random ones
+ * arrives.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "bench.h"
+#include "lib/load.h"
+#include "lib/memory.h"
+#include "lib/report.h"
+#include "lib/scrape.h"
+#include "lib/stats.h"
+
+enum { ASKED_BYTES = 160, ASLEEP_MS = 15000, SETTLE_MS = 500, CHECKED = 50 };
+
+struct run {
+    struct dm_memory before, after;
+    double bytes; /* a session */
+    uint64_t connect_ms, asleep_ms;
+};
+
+static int say(const struct dm_load *load)
+{
+    fprintf(stderr, "idle: %s\n", load->failure);
+    return -1;
+}
+
+/* Until every session's subscribe is handled and every user sleeps again. */
+static int wait_asleep(struct dm_load *load)
+{
+    uint64_t deadline = dm_clock_mono_ms() + ASLEEP_MS;
+    double asleep = 0, frames = 0;
+    while (dm_clock_mono_ms() < deadline) {
+        frames = dm_scrape(load->target, "dormouse_frames_received_total", "");
+        asleep = dm_scrape(load->target, "dormouse_objects", "state=\"asleep\"");
+        if (asleep >= load->session_count && frames >= load->session_count)
+            return 0;
+        if (dm_load_turn(load, 0) != 0)
+            return -1;
+        usleep(50000);
+    }
+    dm_load_fail(load, "%.0f of %u users asleep in time, %.0f subscribes handled", asleep,
+                 load->session_count, frames);
+    return -1;
+}
+
+/* Connected and filtered for certain: a publish to random users reaches each. */
+static int check_alive(struct dm_load *load)
+{
+    struct dm_plan plan = {.publishers = 1,
+                           .publishes = CHECKED,
+                           .timeout_ms = 0,
+                           .payload = "{\"text\":\"still there?\"}",
+                           .must_say = "\"clientCount\":1",
+                           .copies = 1};
+    struct dm_outcome outcome;
+    return dm_load_publish(load, &plan, &outcome);
+}
+
+static int measure(struct dm_target *target, struct dm_load *load, struct run *run)
+{
+    uint64_t start = dm_clock_mono_ms();
+    if (dm_memory_read(target->child.pid, &run->before) != 0 || dm_load_connect(load) != 0)
+        return -1;
+    run->connect_ms = dm_clock_mono_ms() - start;
+    if (!target->floor && wait_asleep(load) != 0)
+        return -1;
+    run->asleep_ms = dm_clock_mono_ms() - start;
+    usleep(SETTLE_MS * 1000);
+    if (dm_memory_read(target->child.pid, &run->after) != 0)
+        return -1;
+    run->bytes = ((double)run->after.rss - (double)run->before.rss) / load->session_count;
+    return target->floor ? 0 : check_alive(load);
+}
+
+static void write_run(struct dm_report *report, const char *kind, unsigned pair,
+                      const struct run *run)
+{
+    dm_report_run(report, kind, pair);
+    dm_buf_printf(&report->runs,
+                  ",\"bytes_a_session\":%.2f,\"rss_before\":%" PRIu64 ",\"rss_after\":%" PRIu64
+                  ",\"pss_before\":%" PRIu64 ",\"pss_after\":%" PRIu64
+                  ",\"anonymous_before\":%" PRIu64 ",\"anonymous_after\":%" PRIu64,
+                  run->bytes, run->before.rss, run->after.rss, run->before.pss, run->after.pss,
+                  run->before.anonymous, run->after.anonymous);
+    for (enum dm_memory_part part = 0; part < DM_MEMORY_PARTS; part++)
+        dm_buf_printf(&report->runs, ",\"%s_before\":%" PRIu64 ",\"%s_after\":%" PRIu64,
+                      dm_memory_part_name(part), run->before.parts[part], dm_memory_part_name(part),
+                      run->after.parts[part]);
+    dm_buf_printf(&report->runs, ",\"connect_ms\":%" PRIu64 ",\"asleep_ms\":%" PRIu64 "}",
+                  run->connect_ms, run->asleep_ms);
+}
+
+static int run_one(const struct dm_bench_options *options, bool floor, unsigned pair,
+                   struct dm_report *report, struct run *run)
+{
+    static const char *const settings[] = {"HIBERNATE_AFTER=1s", NULL};
+    struct dm_target target;
+    struct dm_load load;
+    *run = (struct run){.bytes = 0};
+    floor = floor || options->place.floors_alone;
+    int err = floor ? dm_target_start_floor(&target, &options->place, false, 204)
+                    : dm_target_start_server(&target, &options->place, settings);
+    if (err != 0)
+        return err;
+    dm_load_init(&load, &target, options->sessions, options->sessions, false);
+    err = measure(&target, &load, run);
+    if (err != 0)
+        say(&load);
+    else
+        write_run(report, floor ? "floor" : "server", pair, run);
+    dm_target_stop(&target);
+    dm_load_dispose(&load);
+    return err;
+}
+
+/* The parts of the growth, as in the run whose total is the median's nearest. */
+static void tell_parts(struct dm_report *report, const struct run *runs, unsigned count,
+                       double median, unsigned sessions)
+{
+    const struct run *typical = &runs[0];
+    for (unsigned i = 1; i < count; i++)
+        if ((runs[i].bytes > median ? runs[i].bytes - median : median - runs[i].bytes) <
+            (typical->bytes > median ? typical->bytes - median : median - typical->bytes))
+            typical = &runs[i];
+    for (enum dm_memory_part part = 0; part < DM_MEMORY_PARTS; part++) {
+        char name[64];
+        snprintf(name, sizeof name, "  of it: %s", dm_memory_part_name(part));
+        dm_report_told(report, name, "bytes",
+                       ((double)typical->after.parts[part] - (double)typical->before.parts[part]) /
+                           sessions);
+    }
+    dm_report_told(report, "the empty server's RSS", "MB", (double)typical->before.rss / 1e6);
+    dm_report_told(report, "time to connect all", "s", (double)typical->connect_ms / 1e3);
+    dm_report_told(report, "time until all sleep", "s", (double)typical->asleep_ms / 1e3);
+}
+
+static double median_bytes(const struct run *runs, unsigned count)
+{
+    double bytes[DM_RUNS_MAX] = {0};
+    for (unsigned i = 0; i < count; i++)
+        bytes[i] = runs[i].bytes;
+    return dm_stats_median(bytes, count);
+}
+
+enum dm_bench_end dm_bench_idle(const struct dm_bench_options *options)
+{
+    struct run server[DM_RUNS_MAX], floor[DM_RUNS_MAX];
+    struct dm_report report;
+    int err = 0;
+    dm_report_init(&report, "idle", &options->place);
+    for (unsigned i = 0; i < options->runs && err == 0; i++) {
+        err = run_one(options, false, i, &report, &server[i]);
+        if (err == 0)
+            err = run_one(options, true, i, &report, &floor[i]);
+    }
+    if (err == 0) {
+        double median = median_bytes(server, options->runs);
+        dm_report_told(&report, "sessions, a user and a filter each", "", options->sessions);
+        dm_report_figure(&report, "RSS a session asleep, without the kernel's", "bytes",
+                         ASKED_BYTES, median);
+        tell_parts(&report, server, options->runs, median, options->sessions);
+        dm_report_told(&report, "RSS a session, floor", "bytes",
+                       median_bytes(floor, options->runs));
+    }
+    bool missed = report.missed;
+    if (dm_report_finish(&report, &options->place) != 0 || err != 0)
+        return DM_BENCH_FAILED;
+    return missed ? DM_BENCH_MISSED : DM_BENCH_REACHED;
+}

@@ -1,0 +1,154 @@
+/* WebSocket client sessions: connect, subscribe, count and ack. */
+#include "lib/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "lib/frame.h"
+#include "lib/http.h"
+#include "lib/load.h"
+#include "lib/sock.h"
+
+void dm_user_name(uint32_t user, char out[DM_USER_NAME_LEN + 1])
+{
+    snprintf(out, DM_USER_NAME_LEN + 1, "user-%05u", (user + 1) % 100000);
+}
+
+/* The floor takes the user's bare name where the server takes a token. */
+static void write_handshake(struct dm_load *load, const struct dm_session *session)
+{
+    char name[DM_USER_NAME_LEN + 1];
+    struct dm_buf *text = &load->scratch;
+    dm_user_name(session->user, name);
+    dm_buf_clear(text);
+    dm_buf_printf(text,
+                  "GET / HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
+                  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                  "Sec-WebSocket-Key: ZG9ybW91c2UgYmVuY2hlcw==\r\nAuthorization: Bearer ",
+                  load->target->port);
+    if (load->target->floor)
+        dm_buf_add(text, name, DM_USER_NAME_LEN);
+    else
+        dm_token_mint(text, load->target->secret, name);
+    dm_buf_lit(text, "\r\n\r\n");
+}
+
+int dm_session_connect(struct dm_load *load, uint32_t number)
+{
+    struct dm_session *session = &load->sessions[number];
+    session->fd = dm_sock_connect(load->target->port, number);
+    if (session->fd < 0) {
+        dm_load_fail(load, "session %u cannot connect: %s", number, strerror(errno));
+        return -1;
+    }
+    write_handshake(load, session);
+    if (dm_sock_send_all(session->fd, load->scratch.bytes, load->scratch.len) != 0 ||
+        dm_sock_nonblocking(session->fd) != 0) {
+        dm_load_fail(load, "session %u cannot send its handshake: %s", number, strerror(errno));
+        return -1;
+    }
+    dm_load_watch(load, session->fd, false, number);
+    load->waiting++;
+    return 0;
+}
+
+static void send_text(struct dm_load *load, struct dm_session *session, struct dm_slice text)
+{
+    dm_buf_clear(&load->scratch);
+    dm_bench_frame_write(&load->scratch, text, dm_load_random(load, UINT32_MAX) | 1);
+    if (dm_sock_send_all(session->fd, load->scratch.bytes, load->scratch.len) != 0)
+        dm_load_fail(load, "a session cannot send: %s", strerror(errno));
+}
+
+/* How much of `bytes` the handshake's answer took; 0 while it is not all there. */
+static size_t finish_handshake(struct dm_load *load, struct dm_session *session,
+                               struct dm_slice bytes)
+{
+    struct dm_http_message answer;
+    ssize_t size = dm_http_read(bytes, &answer);
+    if (size == 0)
+        return 0;
+    if (size < 0 || dm_http_status(&answer) != 101) {
+        dm_load_fail(load, "a handshake was refused: %.*s",
+                     (int)(bytes.len < 160 ? bytes.len : 160), bytes.at);
+        return 0;
+    }
+    session->upgraded = true;
+    send_text(load, session,
+              DM_SLICE("{\"type\":\"subscribe\",\"filters\":[{\"type\":\"message\"}]}"));
+    send_text(load, session, DM_SLICE("ping"));
+    return (size_t)size;
+}
+
+static void ack(struct dm_load *load, struct dm_session *session, struct dm_slice envelope)
+{
+    static const char key[] = "\"envelopeId\":\"", head[] = "{\"type\":\"ack\",\"envelopeId\":\"";
+    enum { ID_LEN = 36 };
+    const char *id = memmem(envelope.at, envelope.len, key, sizeof key - 1);
+    if (!id || (size_t)(envelope.at + envelope.len - id) < sizeof key + ID_LEN) {
+        dm_load_fail(load, "an envelope without an id");
+        return;
+    }
+    char text[sizeof head + ID_LEN + sizeof "\",\"result\":\"ok\"}"];
+    int len = snprintf(text, sizeof text, "%s%.*s\",\"result\":\"ok\"}", head, ID_LEN,
+                       id + sizeof key - 1);
+    send_text(load, session, dm_slice(text, (size_t)len));
+}
+
+static void take_text(struct dm_load *load, struct dm_session *session, struct dm_slice text,
+                      size_t size)
+{
+    if (!session->open) {
+        session->open = dm_slice_eq(text, DM_SLICE("pong"));
+        load->waiting -= session->open;
+        if (!session->open)
+            dm_load_fail(load, "a session's ping was answered: %.*s", (int)text.len, text.at);
+        return;
+    }
+    session->frames++;
+    load->frames++;
+    load->frame_bytes += size;
+    if (load->acks)
+        ack(load, session, text);
+}
+
+/* Handles the whole frames at the start of `bytes`; how many bytes they took. */
+static size_t take_frames(struct dm_load *load, struct dm_session *session, char *bytes, size_t len)
+{
+    size_t at = 0;
+    struct dm_bench_frame frame;
+    for (ssize_t size; (size = dm_bench_frame_read(bytes + at, len - at, &frame)) != 0;) {
+        if (size < 0 || frame.opcode != 1) {
+            dm_load_fail(load, "a session got something that is no text frame (opcode %d)",
+                         size < 0 ? -1 : frame.opcode);
+            return len;
+        }
+        at += (size_t)size;
+        take_text(load, session, dm_slice(frame.payload, frame.len), (size_t)size);
+    }
+    return at;
+}
+
+void dm_session_input(struct dm_load *load, uint32_t number, size_t len)
+{
+    struct dm_session *session = &load->sessions[number];
+    char *bytes = load->input;
+    bool gathered = session->rest.len > 0;
+    size_t taken = 0;
+    if (gathered) {
+        dm_buf_add(&session->rest, bytes, len);
+        bytes = session->rest.bytes;
+        len = session->rest.len;
+    }
+    if (!session->upgraded)
+        taken = finish_handshake(load, session, dm_slice(bytes, len));
+    if (session->upgraded)
+        taken += take_frames(load, session, bytes + taken, len - taken);
+    if (gathered)
+        dm_buf_consume(&session->rest, taken);
+    else
+        dm_buf_add(&session->rest, bytes + taken, len - taken);
+    if (session->rest.len == 0)
+        dm_buf_dispose(&session->rest);
+}

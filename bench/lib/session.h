@@ -1,0 +1,31 @@
+/*
+ * One WebSocket session of the load: its handshake, its subscribe, and the
+ * stream of frames that comes back, whole, joined or split.
+ */
+#ifndef DM_BENCH_SESSION_H
+#define DM_BENCH_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+struct dm_load;
+
+struct dm_session {
+    int fd;
+    uint32_t user;      /* 0-based: user-00001 is 0 */
+    uint32_t frames;    /* text frames that came, since it connected */
+    bool upgraded;      /* the handshake is done, subscribe and ping are sent */
+    bool open;          /* the pong is here: the subscribe is in force */
+    struct dm_buf rest; /* the beginning of a frame whose end has not come */
+};
+
+/* "user-00001" */
+enum { DM_USER_NAME_LEN = 10 };
+void dm_user_name(uint32_t user, char out[DM_USER_NAME_LEN + 1]);
+
+int dm_session_connect(struct dm_load *load, uint32_t number) DM_MUST_CHECK;
+void dm_session_input(struct dm_load *load, uint32_t number, size_t len); /* of load->input */
+
+#endif

@@ -1,0 +1,217 @@
+/* Wires the layers into a server, and waits for signals. */
+#include "cmd/serve.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "admin/routes_admin.h"
+#include "base/alloc.h"
+#include "net/listener.h"
+#include "net/routes.h"
+#include "net/server.h"
+#include "store/database.h"
+
+/* Descriptors kept for HTTP, the database and the loops themselves. */
+enum { SPARE_DESCRIPTORS = 256 };
+
+static const struct dm_route *const route_tables[] = {
+    dm_publish_routes,
+    dm_socket_routes,
+    dm_user_routes,
+    dm_admin_routes,
+};
+
+struct serving {
+    struct dm_server *server;
+    struct dm_database *database;
+    struct dm_metrics writer, reader; /* counted by the store's threads */
+    struct dm_buf why;
+};
+
+static uint32_t default_shards(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (cores < 2)
+        return 1;
+    return cores / 2 > DM_SHARDS_MAX ? DM_SHARDS_MAX : (uint32_t)cores / 2;
+}
+
+/* As many descriptors as the system lets us have; what is left after our own is for sockets. */
+static uint32_t socket_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > UINT32_MAX)
+        return UINT32_MAX;
+    uint32_t all = (uint32_t)limit.rlim_cur;
+    return all > 2 * SPARE_DESCRIPTORS ? all - SPARE_DESCRIPTORS : all / 2;
+}
+
+static bool is_ready(void *context)
+{
+    const struct serving *serving = context;
+    return dm_database_ready(serving->database);
+}
+
+static struct dm_server_options options_from(const struct dm_config *config,
+                                             struct serving *serving)
+{
+    struct dm_server_options options = {
+        .shards = config->shards ? config->shards : default_shards(),
+        .limits = dm_config_limits(config),
+        .max_pending_requests = config->max_pending_requests,
+        .hibernate_after_ms = config->hibernate_after,
+        .ping_interval_ms = config->ping_interval,
+        .drain_timeout_ms = config->drain_timeout,
+        .handshake_timeout_ms = config->handshake_timeout,
+        .request_timeout_ms = config->request_timeout,
+        .write_timeout_ms = config->write_timeout,
+        .keepalive_ms = config->keepalive,
+        .open_publish = config->open_publish,
+        .metrics_public = config->metrics == DM_METRICS_PUBLIC,
+        .cors_origins = config->cors_origins.all,
+        .cors_origin_count = config->cors_origins.count,
+        .routes = route_tables,
+        .route_tables = DM_COUNT(route_tables),
+        .ready = is_ready,
+        .ready_context = serving,
+    };
+    uint32_t most = socket_limit();
+    if (options.limits.max_connections == 0 || options.limits.max_connections > most)
+        options.limits.max_connections = most;
+    return options;
+}
+
+static int make_auth(const struct dm_config *config, struct dm_auth **auth, struct dm_buf *why)
+{
+    struct dm_auth_options options = {
+        .secrets = config->jwt_secret.all,
+        .secret_count = config->jwt_secret.count,
+        .api_keys = config->api_keys.all,
+        .api_key_count = config->api_keys.count,
+    };
+    return dm_auth_create(&options, auth, why);
+}
+
+static int open_database(const struct dm_config *config, struct serving *serving)
+{
+    struct dm_database_options options = {
+        .path = config->database,
+        .sync_full = config->durability == DM_DURABILITY_FULL,
+        .readers = 1,
+    };
+    struct dm_post post = dm_server_post(serving->server);
+    dm_server_add_metrics(serving->server, &serving->writer);
+    dm_server_add_metrics(serving->server, &serving->reader);
+    return dm_database_open(&options, &post, &serving->writer, &serving->reader, &serving->database,
+                            &serving->why);
+}
+
+/* --- signals --- */
+
+/* Blocked before any thread starts, so that only the main thread takes them. */
+static void block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* New secrets and keys; everything else needs a restart. A broken file changes nothing. */
+static void reload(struct serving *serving, const struct dm_config *config)
+{
+    struct dm_config fresh;
+    struct dm_auth *auth = NULL;
+    struct dm_buf why = DM_BUF_INIT;
+    int err = dm_config_load(&fresh, config->argc, config->argv, config->env, &why);
+    if (!err)
+        err = make_auth(&fresh, &auth, &why);
+    if (err) {
+        dm_log(DM_LOG_ERROR, "reload_failed", "why", dm_buf_text(&why), NULL);
+    } else {
+        dm_server_set_auth(serving->server, auth);
+        dm_auth_release(auth);
+        dm_log(DM_LOG_INFO, "reloaded", "what", "jwt_secret, api_keys", NULL);
+    }
+    dm_config_dispose(&fresh);
+    dm_buf_dispose(&why);
+}
+
+static void serve_until_told(struct serving *serving, const struct dm_config *config,
+                             const sigset_t *signals)
+{
+    for (;;) {
+        int signal_number = sigwaitinfo(signals, NULL);
+        if (signal_number == SIGHUP) {
+            reload(serving, config);
+        } else if (signal_number > 0) {
+            dm_log(DM_LOG_INFO, "draining", "signal", strsignal(signal_number), NULL);
+            return;
+        }
+    }
+}
+
+/* --- from start to end --- */
+
+static int fail(struct serving *serving, const char *what)
+{
+    dm_log(DM_LOG_ERROR, what, "why", dm_buf_text(&serving->why), NULL);
+    return 1;
+}
+
+static int run(struct serving *serving, const struct dm_config *config)
+{
+    sigset_t signals;
+    struct dm_buf shown = DM_BUF_INIT;
+    block_signals(&signals);
+    if (open_database(config, serving) != DM_OK)
+        return fail(serving, "database_refused");
+    int fd = dm_listen(config->listen, &shown, &serving->why);
+    if (fd < 0) {
+        dm_database_close(&serving->database);
+        return fail(serving, "listen_failed");
+    }
+    if (config->durability == DM_DURABILITY_PROCESS)
+        dm_log(DM_LOG_WARN, "durability_relaxed", "survives", "a crash of the process", "not",
+               "a power cut", NULL);
+    struct dm_store store = dm_database_store(serving->database);
+    dm_server_start(serving->server, &store, fd);
+    dm_log(DM_LOG_INFO, "listening", "address", dm_buf_text(&shown), "version", DM_VERSION, NULL);
+    dm_buf_dispose(&shown);
+    serve_until_told(serving, config, &signals);
+    dm_server_drain(serving->server);
+    dm_database_close(&serving->database);
+    dm_log(DM_LOG_INFO, "stopped", NULL);
+    return 0;
+}
+
+int dm_serve(const struct dm_config *config)
+{
+    struct serving *serving = DM_NEW(struct serving);
+    struct dm_auth *auth = NULL;
+    int code = 1;
+    dm_log_setup((enum dm_log_level)config->log_level, (enum dm_log_format)config->log_format);
+    if (make_auth(config, &auth, &serving->why) == DM_OK) {
+        struct dm_server_options options = options_from(config, serving);
+        serving->server = dm_server_create(&options, auth);
+        code = run(serving, config);
+        dm_server_destroy(&serving->server);
+    } else {
+        fail(serving, "configuration_refused");
+    }
+    dm_auth_release(auth);
+    dm_buf_dispose(&serving->why);
+    free(serving);
+    return code;
+}
