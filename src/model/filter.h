@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "model/envelope.h"
+#include "model/fields.h"
 
 struct dm_filter_set {
     struct dm_buf packed; /* the filters end to end; private to filter.c */
@@ -22,7 +23,7 @@ struct dm_filter_set {
 /* An envelope's fields, unpacked at most once for all the sets it is held against. */
 struct dm_filter_probe {
     const struct dm_envelope *envelope;
-    struct dm_buf fields; /* the payload's string members, packed; private to filter.c */
+    struct dm_fields fields; /* the payload's members; private to filter.c */
     bool unpacked;
 };
 
