@@ -186,7 +186,8 @@ static void oracle_message(wslay_event_context_ptr context,
         write_down(&oracle->told, message->opcode, message->msg, message->msg_length);
 }
 
-/* `filler` finishes a header of which the burrow has seen already that it is wrong. */
+/* `filler` is for what the burrow sees in a header, or in a part of one: wslay waits for the
+ * payload. */
 static void ask_oracle(struct oracle *oracle, struct dm_slice stream, bool filler)
 {
     static const struct wslay_event_callbacks callbacks = {
@@ -270,7 +271,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     listen_to(&split, dm_buf_slice(&bytes), sizes, count, flags);
     DM_CHECK(whole.end == split.end);
     DM_CHECK(dm_slice_eq(dm_buf_slice(&whole.told), dm_buf_slice(&split.told)));
-    ask_oracle(&oracle, dm_buf_slice(&bytes), whole.end == 1002);
+    ask_oracle(&oracle, dm_buf_slice(&bytes), whole.end == 1002 || whole.end == 1009);
     DM_CHECK(same_end(&whole, &oracle));
     DM_CHECK(dm_slice_eq(dm_buf_slice(&whole.told), dm_buf_slice(&oracle.told)));
     dm_buf_dispose(&bytes);

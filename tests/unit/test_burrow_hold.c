@@ -90,7 +90,7 @@ static void each_message_is_offered_until_it_is_taken(void **state)
     }
 }
 
-/* The second is held with nothing behind it, after the first was held with something. */
+/* The last is held with nothing behind it, after the second was held with something. */
 static void the_last_message_may_be_held_too(void **state)
 {
     (void)state;
@@ -102,16 +102,18 @@ static void the_last_message_may_be_held_too(void **state)
     uint32_t sock = rig_open(&rig, 1, &peer);
     rig_text(&bytes, "one");
     rig_text(&bytes, "two");
+    rig_text(&bytes, "three");
     assert_true(rig_push_buf(&rig, peer, &bytes));
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         dm_burrow_resume(rig.burrow, sock);
         rig_run(&rig);
     }
     rig_expect(rig_told(&rig), "1 text one\n1 text one\n1 text one\n"
-                               "1 text two\n1 text two\n1 text two\n");
-    rig_text(&bytes, "three");
+                               "1 text two\n1 text two\n1 text two\n"
+                               "1 text three\n1 text three\n1 text three\n");
+    rig_text(&bytes, "four");
     assert_true(rig_push_buf(&rig, peer, &bytes));
-    rig_expect(rig_told(&rig), "1 text three\n");
+    rig_expect(rig_told(&rig), "1 text four\n");
     close(peer);
     rig_dispose(&rig);
 }
