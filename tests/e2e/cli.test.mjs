@@ -6,6 +6,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import os from "node:os";
 import path from "node:path";
 import { BIN, cleanEnv, serve, tempDir } from "./lib/server.mjs";
+import { afterwards } from "./lib/teardown.mjs";
 import { test } from "./lib/test.mjs";
 import { API_KEY, SECRET } from "./lib/token.mjs";
 import { until } from "./lib/wait.mjs";
@@ -137,7 +138,7 @@ test("serve listens on a unix socket", async (t) => {
   const dir = tempDir(t);
   const socket = path.join(dir, "s");
   const child = spawn(BIN, ["serve", `--listen=unix:${socket}`, `--database=${dir}/d.db`], { env: cleanEnv(WITH_SECRET), stdio: "ignore" });
-  t.after(() => child.kill("SIGKILL"));
+  afterwards(t, () => child.kill("SIGKILL"));
   const http = await import("node:http");
   await until("it answers", () => new Promise((resolve) => {
     http.get({ socketPath: socket, path: "/healthz" }, (answer) => resolve(answer.resume().statusCode === 200)).on("error", () => resolve(false));
@@ -166,7 +167,7 @@ test("token prints a token that the server takes, with scope and end as asked", 
 /** Starts a command that runs on; { process, output() }. */
 function start(t, args, env) {
   const child = spawn(BIN, args, { env: cleanEnv(env), stdio: ["pipe", "pipe", "pipe"] });
-  t.after(() => child.kill("SIGKILL"));
+  afterwards(t, () => child.kill("SIGKILL"));
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
   return { process: child, output: () => output };

@@ -1,10 +1,12 @@
 // The same database again: after SIGTERM, after kill -9, and by two at once.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
 import { Client } from "./lib/client.mjs";
-import { BIN, cleanEnv, serve } from "./lib/server.mjs";
+import { BIN, cleanEnv, serve, tempDir } from "./lib/server.mjs";
 import { test } from "./lib/test.mjs";
-import { SECRET } from "./lib/token.mjs";
+import { API_KEY, SECRET } from "./lib/token.mjs";
 import { until } from "./lib/wait.mjs";
 
 const MESSAGE = { type: "message" };
@@ -42,7 +44,7 @@ test("sockets that open in the moment of the signal are closed with 1012 too", a
   assert.equal((await dm.exited).code, 0);
 });
 
-test("a drain finishes the open publishes, takes no new connection, and turns /readyz to 503", async (t) => {
+test("a drain finishes the open publishes and takes no new connection", async (t) => {
   const dm = await serve(t, { drain_timeout: "10s" });
   const alice = await (await dm.connect("alice")).subscribe(MESSAGE);
   const answer = dm.publish({ userId: "alice", timeoutMs: 20000 });
@@ -145,6 +147,33 @@ test("another number of shards serves the same database", async (t) => {
   await alice.next();
 });
 
+test("SIGHUP reads secrets and keys again, and no socket notices", async (t) => {
+  const files = tempDir(t);
+  const [secretFile, keysFile] = [path.join(files, "secret"), path.join(files, "keys")];
+  const put = (secret, key) => {
+    writeFileSync(secretFile, secret, { mode: 0o600 });
+    writeFileSync(keysFile, `test=${key}\n`, { mode: 0o600 });
+  };
+  put(SECRET, API_KEY);
+  const dm = await serve(t, { jwt_secret_file: secretFile, api_keys_file: keysFile }, { DORMOUSE_JWT_SECRET: undefined, DORMOUSE_API_KEYS: undefined });
+  const alice = (await (await dm.connect("alice")).subscribe(MESSAGE)).autoAck();
+  assert.deepEqual((await dm.publish({ userId: "alice" })).results, [true]);
+  const next = { secret: "the-next-secret-of-more-than-32-bytes", key: "the-next-api-key-77aa" };
+  dm.secrets.push(next.secret, next.key);
+  put(next.secret, next.key);
+  dm.process.kill("SIGHUP");
+  const as = `Bearer ${next.key}`;
+  await until("the new key counts", async () => (await dm.post("/publish", { userId: "bob" }, { as })).status === 200);
+  assert.equal((await dm.post("/publish", { userId: "bob" })).status, 401);
+  assert.deepEqual((await dm.post("/publish", { userId: "alice" }, { as })).json.results, [true]);
+  await assert.rejects(dm.connect("carol"), { status: 401 });
+  put("short", next.key);
+  dm.process.kill("SIGHUP");
+  await until("the refusal is logged", () => /32 bytes/.test(dm.log));
+  assert.equal((await dm.post("/publish", { userId: "bob" }, { as })).status, 200, "what was, stays");
+  await alice.settle();
+});
+
 /** Starts a second server beside `dm`, on its database; how that ends. */
 function second(dm) {
   return spawnSync(BIN, ["serve", "--listen=127.0.0.1:1", `--database=${dm.database}`], {
@@ -173,7 +202,6 @@ test("a database of a newer version is refused with a clear message", async (t) 
 test("a file that is no database is refused, and left as it is", async (t) => {
   const dm = await serve(t);
   await dm.stop();
-  const { writeFileSync, readFileSync, rmSync } = await import("node:fs");
   const text = "this is a letter, not a database\n".repeat(200);
   for (const suffix of ["-wal", "-shm"]) rmSync(dm.database + suffix, { force: true });
   writeFileSync(dm.database, text);

@@ -1,9 +1,10 @@
 // Runs every *.test.mjs, two files at a time, and adds up what they say.
 // usage: node run.mjs [name...]
 import { spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { BIN } from "./lib/server.mjs";
 
 const AT_ONCE = 2;
 const FILE_TIMEOUT_MS = 240_000;
@@ -55,6 +56,12 @@ function report({ name, code, signal, output, seconds }) {
   else if (bad > 0) console.log(failures(output));
   const verdict = broken ? `broken (${signal ?? code})` : `${counts.pass} passed, ${bad} failed`;
   console.log(`${bad > 0 || broken ? "FAIL" : "ok  "} ${name}: ${verdict}, ${seconds} s`);
+}
+
+if (!existsSync(BIN)) {
+  console.log(`there is no ${BIN}: build it, or name another by DORMOUSE_BIN`);
+  console.log("e2e: 0 passed, 1 failed, 0 skipped");
+  process.exit(1);
 }
 
 const queue = [...files];

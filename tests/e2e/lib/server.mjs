@@ -11,6 +11,7 @@ import { Client } from "./client.mjs";
 import { request } from "./http.mjs";
 import { Raw, upgrade } from "./raw.mjs";
 import { API_KEY, SECRET, tokenOf } from "./token.mjs";
+import { afterwards } from "./teardown.mjs";
 import { until, within } from "./wait.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -43,7 +44,7 @@ async function freePort() {
 
 export function tempDir(t) {
   const dir = mkdtempSync(path.join(os.tmpdir(), "dormouse-e2e-"));
-  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  afterwards(t, () => rmSync(dir, { recursive: true, force: true }));
   return dir;
 }
 
@@ -195,7 +196,7 @@ class Server {
 export async function serve(t, settings = {}, env = {}) {
   const dir = tempDir(t);
   const server = new Server(await freePort(), dir, { shards: 2, ...settings }, env);
-  t.after(() => server.dispose());
+  afterwards(t, () => server.dispose());
   return server.start();
 }
 
