@@ -32,6 +32,7 @@ static int copy(struct dm_checkpointer *checkpointer, struct dm_connection *conn
     int pages = 0, copied = 0;
     int rc =
         sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
+    rc &= 0xff; /* without the finer distinctions */
     if (rc == SQLITE_OK) {
         atomic_store(&checkpointer->copied, copied > 0 ? (uint32_t)copied : 0);
         atomic_fetch_add(&checkpointer->done, 1);
@@ -47,10 +48,18 @@ static bool await(struct dm_checkpointer *checkpointer)
     pthread_mutex_lock(&checkpointer->mutex);
     while (!checkpointer->wanted && !checkpointer->stopping)
         pthread_cond_wait(&checkpointer->wake, &checkpointer->mutex);
-    checkpointer->wanted = false;
     bool go_on = !checkpointer->stopping;
     pthread_mutex_unlock(&checkpointer->mutex);
     return go_on;
+}
+
+/* Only now, so that what was asked for meanwhile is not done once more. */
+static void finish(struct dm_checkpointer *checkpointer)
+{
+    pthread_mutex_lock(&checkpointer->mutex);
+    checkpointer->wanted = false;
+    pthread_mutex_unlock(&checkpointer->mutex);
+    dm_queue_poke(checkpointer->poke);
 }
 
 /* The connection is opened at the first need, and anew after a failure. */
@@ -74,7 +83,7 @@ static void *run(void *self)
     struct dm_connection connection = {0};
     while (await(checkpointer)) {
         copy_aside(checkpointer, &connection);
-        dm_queue_poke(checkpointer->poke);
+        finish(checkpointer);
     }
     dm_connection_close(&connection);
     return NULL;
