@@ -7,6 +7,7 @@
 enum {
     HELPER_PAGES = 4 * 1024 * 1024 / DM_LOG_PAGE_BYTES,
     WRITER_PAGES = 16 * 1024 * 1024 / DM_LOG_PAGE_BYTES,
+    WAIT_PAGES = 32 * 1024 * 1024 / DM_LOG_PAGE_BYTES,
 };
 
 void dm_checkpointer_init(struct dm_checkpointer *checkpointer,
@@ -58,6 +59,7 @@ static void finish(struct dm_checkpointer *checkpointer)
 {
     pthread_mutex_lock(&checkpointer->mutex);
     checkpointer->wanted = false;
+    pthread_cond_broadcast(&checkpointer->wake);
     pthread_mutex_unlock(&checkpointer->mutex);
     dm_queue_poke(checkpointer->poke);
 }
@@ -100,7 +102,7 @@ void dm_checkpointer_stop(struct dm_checkpointer *checkpointer)
 {
     pthread_mutex_lock(&checkpointer->mutex);
     checkpointer->stopping = true;
-    pthread_cond_signal(&checkpointer->wake);
+    pthread_cond_broadcast(&checkpointer->wake);
     pthread_mutex_unlock(&checkpointer->mutex);
     if (checkpointer->started)
         pthread_join(checkpointer->thread, NULL);
@@ -112,7 +114,16 @@ static void ask(struct dm_checkpointer *checkpointer)
 {
     pthread_mutex_lock(&checkpointer->mutex);
     checkpointer->wanted = true;
-    pthread_cond_signal(&checkpointer->wake);
+    pthread_cond_broadcast(&checkpointer->wake);
+    pthread_mutex_unlock(&checkpointer->mutex);
+}
+
+/* While the helper is at it the writer's own is SQLITE_BUSY, and the log grows on. */
+static void await_helper(struct dm_checkpointer *checkpointer)
+{
+    pthread_mutex_lock(&checkpointer->mutex);
+    while (checkpointer->wanted)
+        pthread_cond_wait(&checkpointer->wake, &checkpointer->mutex);
     pthread_mutex_unlock(&checkpointer->mutex);
 }
 
@@ -121,7 +132,9 @@ static void ask(struct dm_checkpointer *checkpointer)
 static void copy_between_batches(struct dm_checkpointer *checkpointer, struct dm_connection *writer,
                                  uint32_t log_pages)
 {
-    if (copy(checkpointer, writer) != SQLITE_BUSY)
+    if (log_pages >= WAIT_PAGES)
+        await_helper(checkpointer);
+    if (copy(checkpointer, writer) != SQLITE_BUSY) /* another process may be at it, too */
         checkpointer->own_at = log_pages + HELPER_PAGES;
 }
 

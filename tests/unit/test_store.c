@@ -339,7 +339,7 @@ static void the_log_starts_over(void **state)
     }
     for (uint32_t i = 0; i < 64; i++)
         dm_store_op_destroy(store_rig_take(rig));
-    assert_in_range(most, 1024 * 1024, 32 * 1024 * 1024);
+    assert_in_range(most, 1024 * 1024, 36 * 1024 * 1024);
     assert_in_range(store_rig_metric(rig, DM_METRIC_STORE_CHECKPOINTS), 3, 1000);
 }
 
