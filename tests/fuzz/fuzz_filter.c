@@ -54,6 +54,23 @@ static void check_match(const struct dm_filter_set *set, struct dm_slice saved,
     dm_envelope_release(envelope);
 }
 
+/* Keys come in order, each once. */
+static void check_keys(struct dm_slice filter)
+{
+    struct dm_json_walk walk = dm_json_walk(filter);
+    struct dm_buf last = DM_BUF_INIT, name = DM_BUF_INIT;
+    struct dm_slice key, value;
+    for (bool first = true; dm_json_next(&walk, &key, &value); first = false) {
+        dm_buf_clear(&name);
+        dm_json_decode(&name, key);
+        DM_CHECK(first || dm_key_order(dm_buf_slice(&last), dm_buf_slice(&name)) < 0);
+        dm_buf_clear(&last);
+        dm_buf_add_slice(&last, dm_buf_slice(&name));
+    }
+    dm_buf_dispose(&last);
+    dm_buf_dispose(&name);
+}
+
 /* The type of the set's first filter, so that its fields are asked at all. */
 static void check_matches(const struct dm_filter_set *set, struct dm_slice saved,
                           struct dm_slice payload)
@@ -64,6 +81,7 @@ static void check_matches(const struct dm_filter_set *set, struct dm_slice saved
         struct dm_buf type = DM_BUF_INIT;
         dm_json_decode(&type, dm_json_get(filter, DM_SLICE("type")));
         DM_CHECK(type.len > 0);
+        check_keys(filter);
         check_match(set, saved, dm_buf_slice(&type), payload);
         dm_buf_dispose(&type);
     }
