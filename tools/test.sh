@@ -97,7 +97,7 @@ find_clang_format() {
 
 # sim_stage <folder> <rounds>
 sim_stage() {
-    stage "sim ($1): $2 of $sim_full seeds"
+    stage "sim ($1): $2 of $sim_full seeds on 1, 2 and 5 shards"
     DM_SIM_RUNS=$2 ctest_stage "$1" -R '^sim'
 }
 
@@ -136,7 +136,7 @@ checked_stages() {
 }
 
 prepare() {
-    sim_full=100
+    sim_full=10000
     fuzz_full=30
     need_build
     need_tests
@@ -156,7 +156,7 @@ finish() {
 dev_test() {
     prepare
     gates_stage
-    checked_stages build-asan 15 -DCMAKE_BUILD_TYPE=Debug -DDM_SANITIZE=address,undefined
+    checked_stages build-asan 1000 -DCMAKE_BUILD_TYPE=Debug -DDM_SANITIZE=address,undefined
     fuzz_stage 3
     finish
 }

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import { BIN, cleanEnv, serve, tempDir } from "./lib/server.mjs";
 import { test } from "./lib/test.mjs";
@@ -11,8 +12,12 @@ import { until } from "./lib/wait.mjs";
 
 const WITH_SECRET = { DORMOUSE_JWT_SECRET: SECRET };
 
+// Where a command would leave a database, were one begun by mistake.
+const scratch = mkdtempSync(path.join(os.tmpdir(), "dormouse-cli-"));
+process.once("exit", () => rmSync(scratch, { recursive: true, force: true }));
+
 /** Runs the command to its end: { status, stdout, stderr }. */
-function run(args, env = WITH_SECRET, cwd = undefined) {
+function run(args, env = WITH_SECRET, cwd = scratch) {
   const result = spawnSync(BIN, args, { env: cleanEnv(env), encoding: "utf8", timeout: 15000, cwd });
   assert.equal(result.error, undefined);
   assert.ok(!/Sanitizer|runtime error/.test(result.stderr), result.stderr);
@@ -184,7 +189,8 @@ test("connect prints what arrives and acknowledges it; publish shows the ack", a
   await until("she prints that too", () => alice.output().includes("the command line"));
   assert.ok(!alice.output().includes(SECRET));
   alice.process.kill("SIGINT");
-  assert.equal(await new Promise((resolve) => alice.process.once("exit", resolve)), 0);
+  await new Promise((resolve) => alice.process.once("exit", resolve));
+  await until("she is gone", async () => (await dm.get("/users/alice/presence")).json.connections === 0);
 });
 
 test("connect ends with 1 where it is refused, and when the server closes", async (t) => {

@@ -172,10 +172,20 @@ test("headers that are too large are 431, those of an ordinary large token are n
   const raw = await dm.raw();
   raw.write(`GET /users/alice/presence HTTP/1.1\r\nHost: x\r\n${KEY}X-Large: ${"x".repeat(40000)}\r\n\r\n`);
   assert.equal((await raw.response()).status, 431);
-  await raw.gone();
-  const endless = await dm.raw();
-  endless.write(`GET / HTTP/1.1\r\nX: ${"x".repeat(100000)}`);
-  await endless.gone();
+});
+
+test("headers without end are cut off", async (t) => {
+  const dm = await serve(t);
+  const raw = await dm.raw();
+  raw.write("GET / HTTP/1.1\r\nHost: x\r\nX: ");
+  let sent = 0;
+  while (!raw.ended && sent < 64) {
+    raw.write("x".repeat(1024 * 1024));
+    sent++;
+    await sleep(20);
+  }
+  assert.ok(raw.ended, `${sent} MiB were taken`);
+  assert.match(raw.input.toString("latin1"), /^(HTTP\/1\.1 4(00|31) |$)/);
 });
 
 test("a request that asks for 100-continue gets its answer", async (t) => {
@@ -198,7 +208,6 @@ test("paths are split raw at / and decoded once; . and .. are no names", async (
   };
   assert.equal(await status("/users/a%2Fb/presence"), 200);
   assert.equal(await status("/users/%61lice/presence?x=/y"), 200);
-  assert.equal(await status("/%75sers/alice/presence"), 200);
   assert.equal(await status("/users/a/b/presence"), 404);
   assert.equal(await status("/users/..%2F..%2Fhealthz/presence"), 200);
   for (const name of [".", "..", "%2e", "%2E%2e", ".%2E", "a%00b", "a%0Ab", "%ff", "%c3%28", "%zz", "%2", "%", "x".repeat(129), "%E2%80%8B"])
@@ -234,7 +243,7 @@ for (const [what, bytes] of Object.entries(AMBIGUOUS))
     raw.write(bytes, SMUGGLED);
     await raw.gone();
     const seen = raw.input.toString("latin1");
-    assert.equal(seen.split("HTTP/1.1 ").length - 1, seen === "" ? 0 : 1, seen);
+    assert.equal(seen.match(/^HTTP\/1\.1 \d{3} /gm)?.length ?? 0, seen === "" ? 0 : 1, seen);
     if (seen !== "") assert.match(seen, /^HTTP\/1\.1 400 /);
   });
 
@@ -271,15 +280,28 @@ test("HTTP/1.0 and Connection: close end the connection after the answer, keep-a
   assert.equal(raw.ended, false);
 });
 
-test("more requests in wait than max_pending_requests are 503 overloaded", async (t) => {
-  const dm = await serve(t, { max_pending_requests: 2, shards: 1 });
+test("more requests in wait than max_pending_requests are 503, more than its share for one caller 429", async (t) => {
+  const dm = await serve(t, { max_pending_requests: 4, shards: 1 });
   const alice = await (await dm.connect("alice")).subscribe({ type: "message" });
-  const waiting = [dm.publish({ userId: "alice", timeoutMs: 20000 }), dm.publish({ userId: "alice", timeoutMs: 20000 })];
-  const envelopes = [await alice.next(), await alice.next()];
-  const refused = await dm.post("/publish", { userId: "alice", timeoutMs: 20000 });
+  const body = { userId: "alice", timeoutMs: 20000 };
+  const publisher = (name) => ({ as: `Bearer ${dm.token(name, { scope: "publish" })}` });
+  const envelopes = [];
+  const waiting = [];
+  const wait = async (options) => {
+    waiting.push(dm.post("/publish", body, options));
+    envelopes.push(await alice.next());
+  };
+  await wait();
+  await wait();
+  const greedy = await dm.post("/publish", body);
+  assert.deepEqual([greedy.status, greedy.json], [429, { error: "Too many requests", code: "too_many_requests" }]);
+  assert.ok(Number(greedy.headers["retry-after"]) >= 1);
+  await wait(publisher("one"));
+  await wait(publisher("two"));
+  const refused = await dm.post("/publish", body, publisher("three"));
   assert.deepEqual([refused.status, refused.json.code], [503, "overloaded"]);
-  for (const envelope of envelopes) alice.ack(envelope);
-  await Promise.all(waiting);
+  for (const envelope of envelopes) alice.ack(envelope, 1);
+  for (const answer of await Promise.all(waiting)) assert.deepEqual(answer.json.results, [1]);
   await dm.publish({ userId: "bob" });
 });
 

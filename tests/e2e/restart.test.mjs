@@ -26,9 +26,20 @@ test("SIGTERM closes the sockets with 1012 and ends with 0", async (t) => {
 test("SIGINT does as SIGTERM does", async (t) => {
   const dm = await serve(t);
   const alice = await dm.connect("alice");
+  await alice.settle();
   dm.process.kill("SIGINT");
   assert.equal((await alice.closing()).code, 1012);
   assert.deepEqual(await dm.exited, { code: 0, signal: null });
+});
+
+test("sockets that open in the moment of the signal are closed with 1012 too", async (t) => {
+  const dm = await serve(t);
+  const opening = Array.from({ length: 40 }, (_, i) => dm.connect(`u${i}`));
+  await Promise.any(opening);
+  dm.process.kill("SIGTERM");
+  const opened = (await Promise.allSettled(opening)).filter((one) => one.status === "fulfilled");
+  for (const { value } of opened) assert.equal((await value.closing()).code, 1012);
+  assert.equal((await dm.exited).code, 0);
 });
 
 test("a drain finishes the open publishes, takes no new connection, and turns /readyz to 503", async (t) => {

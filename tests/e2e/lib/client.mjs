@@ -124,6 +124,6 @@ export class Refused extends Error {
       answer.on("end", () => resolve(Buffer.concat(chunks).toString()));
     });
     this.body = within(5000, "the refusal's body", body);
-    this.body.catch(() => {});
+    this.body.catch(() => {}).finally(() => answer.destroy());
   }
 }

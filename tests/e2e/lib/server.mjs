@@ -16,10 +16,16 @@ import { until, within } from "./wait.mjs";
 const here = path.dirname(fileURLToPath(import.meta.url));
 export const BIN = path.resolve(process.env.DORMOUSE_BIN ?? path.join(here, "../../../build-asan/dormouse"));
 
+const suppressions = (sanitizer) => `suppressions=${path.join(here, "../..", sanitizer)}.supp`;
+const SANITIZERS = {
+  LSAN_OPTIONS: `${suppressions("lsan")}:print_suppressions=0`,
+  UBSAN_OPTIONS: "print_stacktrace=1",
+};
+
 /** The environment of a child: ours without what is not the server's. */
 export function cleanEnv(more = {}) {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("DORMOUSE_")));
-  return { ...env, ...more };
+  return { ...SANITIZERS, ...env, ...more };
 }
 
 /** A port below the ephemeral ones, which nobody listens on. */
