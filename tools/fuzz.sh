@@ -3,7 +3,7 @@
 
 # fuzz_one <driver> <seconds>
 fuzz_one() (
-    corpus=$root/tests/fuzz/corpus/$1
+    corpus=$root/tests/fuzz/corpus/${1#fuzz_}
     found=$root/build-fuzz/corpus/$1
     mkdir -p "$found"
     [ -d "$corpus" ] || corpus=$found
@@ -21,7 +21,9 @@ dev_fuzz() {
     need_build
     need_clang
     build_fuzz
-    for driver in ${1:-$(fuzz_drivers)}; do
+    chosen=
+    [ $# -eq 0 ] || chosen=fuzz_${1#fuzz_}
+    for driver in ${chosen:-$(fuzz_drivers)}; do
         fuzz_one "$driver" "${2:-60}"
     done
 }

@@ -34,7 +34,8 @@ static inline bool dm_slice_eq(struct dm_slice a, struct dm_slice b)
 
 static inline bool dm_slice_starts(struct dm_slice text, struct dm_slice prefix)
 {
-    return text.len >= prefix.len && memcmp(text.at, prefix.at, prefix.len) == 0;
+    return text.len >= prefix.len &&
+           (prefix.len == 0 || memcmp(text.at, prefix.at, prefix.len) == 0);
 }
 
 static inline struct dm_slice dm_slice_from(struct dm_slice text, size_t start)

@@ -201,12 +201,14 @@ int dm_config_load(struct dm_config *config, int argc, char **argv, char **env, 
     const char *path = NULL;
     set_defaults(config);
     if (!dm_config_file_flag(argc, argv, &path, why))
-        return DM_ERR_INVALID_FIELD;
+        return DM_ERR_BAD_REQUEST;
     if (!path)
         path = variable(env, DM_SLICE("DORMOUSE_CONFIG="));
-    bool ok = (!path || load_file(config, path, why)) && dm_config_from_environ(&variables, env) &&
-              dm_config_from_flags(&flags, argc, argv);
-    return ok ? DM_OK : DM_ERR_INVALID_FIELD;
+    if (path && !load_file(config, path, why))
+        return DM_ERR_INVALID_FIELD;
+    if (!dm_config_from_environ(&variables, env))
+        return DM_ERR_INVALID_FIELD;
+    return dm_config_from_flags(&flags, argc, argv) ? DM_OK : DM_ERR_BAD_REQUEST;
 }
 
 void dm_config_dispose(struct dm_config *config)

@@ -52,8 +52,8 @@ struct dm_config {
 /*
  * Loads all of it. `argv` is what follows the subcommand; `env` ends with
  * NULL. The file is the one that --config names, else DORMOUSE_CONFIG, else none.
- * On DM_ERR_INVALID_FIELD `why` is one line that names the place:
- * "dormouse.yaml:3: hibernate_after: …". Dispose in either case.
+ * On DM_ERR_BAD_REQUEST (a flag) or DM_ERR_INVALID_FIELD (file or variable) `why` is
+ * one line that names the place: "dormouse.yaml:3: hibernate_after: …". Dispose in either case.
  */
 int dm_config_load(struct dm_config *config, int argc, char **argv, char **env,
                    struct dm_buf *why) DM_MUST_CHECK;

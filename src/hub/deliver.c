@@ -376,9 +376,9 @@ static void delivery_end(struct dm_shard *shard, uint32_t index)
 
 void dm_part_end(struct dm_shard *shard, const struct scatter *scatter)
 {
-    struct part *part = part_at(shard, scatter->part);
-    if (part->generation != scatter->generation || part->coordination != scatter->coordination ||
-        part->coordinator != scatter->coordinator)
+    struct part *part = dm_slab_peek(&shard->parts, scatter->part);
+    if (!part || part->generation != scatter->generation ||
+        part->coordination != scatter->coordination || part->coordinator != scatter->coordinator)
         return; /* all its acks came in time */
     bool stored = false;
     struct dm_uuid envelope = part->envelope->id;

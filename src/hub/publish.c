@@ -209,8 +209,8 @@ static void add_result(struct dm_shard *shard, struct dm_publish *publish, struc
 void dm_publish_settle(struct dm_shard *shard, uint32_t index, uint32_t generation,
                        struct dm_slice result)
 {
-    struct coordination *at = coordination_at(shard, index);
-    if (at->generation != generation)
+    struct coordination *at = dm_slab_peek(&shard->coordinations, index);
+    if (!at || at->generation != generation)
         return; /* answered already */
     at->awaited--;
     if (result.at)

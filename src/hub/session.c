@@ -161,31 +161,26 @@ void dm_session_end(struct dm_shard *shard, uint32_t index)
     dm_session_drop_state(shard, session);
     if (session->flags & SESSION_STORED)
         dm_store_forget(shard, DM_STORE_FORGET_SESSION, NULL, &session->id);
-    if (!(session->flags & SESSION_GONE)) {
-        user->session_count--;
-        dm_metrics_sub(shard->metrics, DM_METRIC_SESSIONS, 1);
-    }
     unlink_session(shard, user, index);
     dm_slab_give(&shard->sessions, index);
     dm_user_free_if_unused(shard, owner);
 }
 
-/* Its pending acks may be in the store alone: then it cannot end before its user is awake. */
+/* Its pending acks may be in the store alone: then it cannot end before its user is awake. It is
+ * GONE before any of them is settled, for that may answer a publish whose caller publishes again.
+ */
 static void end_when_awake(struct dm_shard *shard, uint32_t index)
 {
     struct session *session = session_at(shard, index);
     struct user *user = user_at(shard, session->user);
     bool elsewhere = (session->flags & SESSION_STORED) && user->first_delivery;
-    if (user->state == USER_AWAKE || user->state == USER_SAVING ||
-        (user->state == USER_ASLEEP && !elsewhere)) {
-        dm_session_end(shard, index);
-        return;
-    }
     session->flags = (uint8_t)((session->flags | SESSION_GONE) & ~SESSION_HELD);
     user->session_count--;
     dm_metrics_sub(shard->metrics, DM_METRIC_SESSIONS, 1);
-    if (dm_user_rouse(shard, session->user))
-        dm_session_end(shard, index);
+    if (user->state == USER_WAKING || (user->state == USER_ASLEEP && elsewhere))
+        if (!dm_user_rouse(shard, session->user))
+            return;
+    dm_session_end(shard, index);
 }
 
 void dm_session_closed(struct dm_shard *shard, uint32_t session)

@@ -47,11 +47,16 @@ void dm_shard_destroy(struct dm_shard **shard_at)
     if (!shard)
         return;
     DM_CHECK(shard->ops_out == 0 && shard->coordinations.live == 0);
-    for (uint32_t i = 1; i < dm_slab_end(&shard->sessions); i++)
-        if (session_at(shard, i)->state)
-            dm_filter_set_dispose(&state_at(shard, session_at(shard, i)->state)->filters);
-    for (uint32_t i = 1; i < dm_slab_end(&shard->users); i++)
-        dm_user_free_id(user_at(shard, i));
+    for (uint32_t i = 1; i < dm_slab_end(&shard->sessions); i++) {
+        const struct session *session = dm_slab_peek(&shard->sessions, i);
+        if (session && session->state)
+            dm_filter_set_dispose(&state_at(shard, session->state)->filters);
+    }
+    for (uint32_t i = 1; i < dm_slab_end(&shard->users); i++) {
+        struct user *user = dm_slab_peek(&shard->users, i);
+        if (user)
+            dm_user_free_id(user);
+    }
     dm_slab_dispose(&shard->users);
     dm_slab_dispose(&shard->sessions);
     dm_slab_dispose(&shard->states);
@@ -80,6 +85,11 @@ static uint64_t trim_heap(struct dm_shard *shard, uint32_t evicted_before, uint6
         return UINT64_MAX;
     if (shard->evicted_since_trim != evicted_before)
         return now + 1;
+    dm_slab_trim(&shard->states);
+    dm_slab_trim(&shard->awakes);
+    dm_slab_trim(&shard->pendings);
+    dm_slab_trim(&shard->deliveries);
+    dm_slab_trim(&shard->parts);
     malloc_trim(0);
     shard->evicted_since_trim = 0;
     return UINT64_MAX;
@@ -137,9 +147,11 @@ void *dm_shard_edge(const struct dm_shard *shard)
 
 void dm_shard_close_sessions(struct dm_shard *shard, int code, struct dm_slice reason)
 {
-    for (uint32_t i = 1; i < dm_slab_end(&shard->users); i++)
-        if (user_at(shard, i)->id_len)
+    for (uint32_t i = 1; i < dm_slab_end(&shard->users); i++) {
+        const struct user *user = dm_slab_peek(&shard->users, i);
+        if (user && user->id_len)
             dm_user_close_sessions(shard, i, code, reason);
+    }
 }
 
 uint32_t dm_shard_open_publishes(const struct dm_shard *shard)

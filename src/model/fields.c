@@ -1,12 +1,15 @@
 /* Members gathered in order of the text, sorted, and thinned to the last of each key. */
 #include "model/fields.h"
 
+#include <endian.h>
 #include <stdlib.h>
 
 #include "codec/json.h"
 
 struct entry {
-    size_t key_at, key_len; /* in `keys`, which may move while it grows */
+    uint64_t head;            /* the key's first bytes as a number, so that most
+                                 comparisons need not go where the key is */
+    uint32_t key_at, key_len; /* in `keys`, which may move while it grows */
     struct dm_slice value;
 };
 
@@ -37,8 +40,19 @@ static struct dm_slice key_of(const struct dm_fields *fields, const struct entry
 static int entry_order(const void *a, const void *b, void *context)
 {
     const struct entry *left = a, *right = b;
+    if (left->head != right->head)
+        return left->head < right->head ? -1 : 1;
     int order = dm_key_order(key_of(context, left), key_of(context, right));
     return order ? order : (left->value.at > right->value.at) - (left->value.at < right->value.at);
+}
+
+/* Zeros behind a short key: where they make two heads equal, the keys decide. */
+static uint64_t head_of(struct dm_slice key)
+{
+    uint64_t head = 0;
+    if (key.len)
+        memcpy(&head, key.at, key.len < sizeof head ? key.len : sizeof head);
+    return be64toh(head);
 }
 
 static void gather(struct dm_fields *fields, struct dm_slice object)
@@ -46,9 +60,10 @@ static void gather(struct dm_fields *fields, struct dm_slice object)
     struct dm_json_walk walk = dm_json_walk(object);
     struct dm_slice key, value;
     while (dm_json_next(&walk, &key, &value)) {
-        struct entry entry = {.key_at = fields->keys.len, .value = value};
+        struct entry entry = {.key_at = (uint32_t)fields->keys.len, .value = value};
         dm_json_decode(&fields->keys, key);
-        entry.key_len = fields->keys.len - entry.key_at;
+        entry.key_len = (uint32_t)fields->keys.len - entry.key_at;
+        entry.head = head_of(key_of(fields, &entry));
         dm_buf_add(&fields->entries, &entry, sizeof entry);
     }
 }
@@ -69,7 +84,7 @@ void dm_fields_read(struct dm_fields *fields, struct dm_slice object)
 {
     dm_buf_clear(&fields->entries);
     dm_buf_clear(&fields->keys);
-    if (dm_json_kind(object) != DM_JSON_OBJECT)
+    if (dm_json_kind(object) != DM_JSON_OBJECT || object.len > UINT32_MAX)
         return;
     gather(fields, object);
     if (dm_fields_count(fields) < 2)

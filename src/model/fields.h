@@ -15,7 +15,8 @@ struct dm_fields {
 
 void dm_fields_dispose(struct dm_fields *fields);
 
-/* Forgets what was there and reads `object`; of anything else there are no members. */
+/* Forgets what was there and reads `object`; of anything else, or of 4 GiB, there are no members.
+ */
 void dm_fields_read(struct dm_fields *fields, struct dm_slice object);
 
 size_t dm_fields_count(const struct dm_fields *fields);

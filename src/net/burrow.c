@@ -106,7 +106,8 @@ uint32_t dm_burrow_adopt(struct dm_burrow *burrow, int fd)
 
 void dm_burrow_start(struct dm_burrow *burrow, uint32_t sock, uint32_t owner, struct dm_slice early)
 {
-    DM_CHECK(dm_sock_life(burrow, sock) == DM_SOCK_ADOPTED);
+    if (dm_sock_life(burrow, sock) != DM_SOCK_ADOPTED)
+        return; /* closed before it was started */
     dm_sock_at(burrow, sock)->owner = owner;
     dm_sock_enter(burrow, sock, DM_SOCK_OPEN);
     if (early.len)

@@ -234,11 +234,8 @@ static void keep(struct dm_burrow *burrow, uint32_t sock, struct input *in)
         live->rest_at = in->at;
         return;
     }
-    if (left) {
-        struct dm_sock_live *live = dm_sock_need_live(burrow, sock);
-        dm_buf_add(&live->rest, in->bytes + in->at, left);
-        live->rest_at = 0;
-    }
+    if (left)
+        dm_buf_add(&dm_sock_need_live(burrow, sock)->rest, in->bytes + in->at, left);
     dm_buf_dispose(&in->owned);
 }
 
@@ -310,5 +307,6 @@ void dm_sock_offer_held(struct dm_burrow *burrow, uint32_t sock)
     struct input in = {
         .bytes = live->rest.bytes, .at = live->rest_at, .len = live->rest.len, .owned = live->rest};
     live->rest = DM_BUF_INIT;
+    live->rest_at = 0;
     handle(burrow, sock, &in);
 }

@@ -46,6 +46,13 @@ void dm_connections_init(struct dm_connections *connections,
     connections->count = 0;
 }
 
+void dm_connections_dispose(struct dm_connections *connections)
+{
+    struct dm_list *link;
+    while ((link = dm_list_shift(&connections->all)) != NULL)
+        free(DM_CONTAINER(link, struct connection, link));
+}
+
 void dm_connection_watch(struct dm_connections *connections, h2o_socket_t *sock, uint64_t now)
 {
     struct connection *connection = DM_NEW(struct connection);

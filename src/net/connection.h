@@ -23,6 +23,9 @@ struct dm_connections {
 void dm_connections_init(struct dm_connections *connections,
                          const struct dm_server_options *options, struct dm_metrics *metrics);
 
+/* After the loop has ended: forgets those that h2o still has open. */
+void dm_connections_dispose(struct dm_connections *connections);
+
 /* Watches a socket from its accept until h2o closes or exports it. */
 void dm_connection_watch(struct dm_connections *connections, h2o_socket_t *sock, uint64_t now);
 

@@ -233,6 +233,7 @@ struct dm_loop *dm_loop_create(struct dm_server *server, uint32_t number,
     loop->number = number;
     loop->metrics = metrics;
     loop->options = dm_server_options(server);
+    dm_connections_init(&loop->connections, loop->options, metrics);
     return loop;
 }
 
@@ -240,6 +241,11 @@ void dm_loop_destroy(struct dm_loop **loop)
 {
     if (!*loop)
         return;
+    /* What is h2o's stays: its contexts cannot be taken down while connections are open. */
+    dm_connections_dispose(&(*loop)->connections);
+    dm_burrow_destroy(&(*loop)->burrow);
+    dm_shard_destroy(&(*loop)->shard);
+    dm_pendings_destroy(&(*loop)->pendings);
     dm_auth_release((*loop)->auth);
     free(*loop);
     *loop = NULL;
@@ -361,7 +367,6 @@ void dm_loop_run(struct dm_loop *loop, const struct dm_store *store, int listen_
     loop->h2o = h2o_evloop_create();
     configure_h2o(loop);
     h2o_multithread_register_receiver(loop->context.queue, &loop->receiver, on_mail);
-    dm_connections_init(&loop->connections, loop->options, loop->metrics);
     uint32_t share = loop->options->max_pending_requests / loop->options->shards;
     loop->pendings = dm_pendings_create(share ? share : 1, loop->metrics);
     create_shard(loop, store);

@@ -139,8 +139,8 @@ int dm_pending_take(struct dm_pendings *pendings, h2o_req_t *req,
 
 h2o_req_t *dm_pending_answer(struct dm_pendings *pendings, struct dm_handle handle)
 {
-    struct place *place = dm_slab_at(&pendings->places, handle.place);
-    if (place->generation != handle.generation)
+    struct place *place = dm_slab_peek(&pendings->places, handle.place);
+    if (!place || place->generation != handle.generation)
         return NULL;
     h2o_req_t *req = place->req;
     leave(pendings, place->holder);

@@ -18,6 +18,9 @@ static int set(struct dm_connection *connection, const struct dm_connection_sett
     sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
     sqlite3_wal_autocheckpoint(db, 0); /* checkpoint.c's */
     int rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    if (rc ==
+        SQLITE_OK) /* the lookaside's 48 KiB a connection are worth 8 bytes an asleep session */
+        rc = sqlite3_db_config(db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 0, 0);
     if (rc == SQLITE_OK)
         rc = sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     if (rc == SQLITE_OK)

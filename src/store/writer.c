@@ -1,6 +1,7 @@
 /* Batches, their commits, and the way back from a disk that failed. */
 #include "store/writer_priv.h"
 
+#include <malloc.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -181,9 +182,11 @@ static int64_t patience(const struct dm_writer *writer)
     return writer->retry_at > now ? (int64_t)(writer->retry_at - now) : 0;
 }
 
+/* After a burst its pages go back to SQLite's heap, and from there to the kernel. */
 static void slim(struct dm_writer *writer)
 {
     sqlite3_db_release_memory(writer->connection.db);
+    malloc_trim(0);
     writer->slim = true;
 }
 

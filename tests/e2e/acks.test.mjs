@@ -1,7 +1,7 @@
 // Acks: whose counts, once, in which order, with what result.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { serve } from "./lib/server.mjs";
+import { test } from "./lib/test.mjs";
 
 const MESSAGE = { type: "message" };
 

@@ -1,9 +1,9 @@
 // Who may do what, and how a token travels.
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { test } from "node:test";
 import { Client } from "./lib/client.mjs";
 import { serve } from "./lib/server.mjs";
+import { test } from "./lib/test.mjs";
 import { API_KEY, now, SECRET, sign, tokenOf } from "./lib/token.mjs";
 
 const MESSAGE = { type: "message" };

@@ -4,8 +4,8 @@ import { spawn, spawnSync } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { test } from "node:test";
 import { BIN, cleanEnv, serve, tempDir } from "./lib/server.mjs";
+import { test } from "./lib/test.mjs";
 import { API_KEY, SECRET } from "./lib/token.mjs";
 import { until } from "./lib/wait.mjs";
 

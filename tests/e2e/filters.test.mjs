@@ -1,7 +1,7 @@
 // Filters choose which sockets of a user take an envelope.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { serve } from "./lib/server.mjs";
+import { test } from "./lib/test.mjs";
 
 /** Publishes to alice without waiting for acks; how many sockets took it. */
 async function reach(dm, type, payload) {

@@ -1,8 +1,8 @@
 // The HTTP edge: every refusal with its status, CORS, and requests that no
 // well-behaved client would send.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { serve } from "./lib/server.mjs";
+import { test } from "./lib/test.mjs";
 import { API_KEY } from "./lib/token.mjs";
 import { sleep } from "./lib/wait.mjs";
 

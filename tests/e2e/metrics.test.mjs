@@ -1,7 +1,7 @@
 // /metrics, /healthz, /readyz.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { serve } from "./lib/server.mjs";
+import { test } from "./lib/test.mjs";
 
 const MESSAGE = { type: "message" };
 

@@ -1,7 +1,7 @@
 // POST /publish: who gets it, what it looks like there, what comes back.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { serve, UUID_V7 } from "./lib/server.mjs";
+import { test } from "./lib/test.mjs";
 import { sleep } from "./lib/wait.mjs";
 
 const MESSAGE = { type: "message" };

@@ -1,9 +1,9 @@
 // The same database again: after SIGTERM, after kill -9, and by two at once.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { test } from "node:test";
 import { Client } from "./lib/client.mjs";
 import { BIN, cleanEnv, serve } from "./lib/server.mjs";
+import { test } from "./lib/test.mjs";
 import { SECRET } from "./lib/token.mjs";
 import { until } from "./lib/wait.mjs";
 

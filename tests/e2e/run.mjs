@@ -38,6 +38,11 @@ function countOf(output, what) {
   return line ? Number(line[1]) : undefined;
 }
 
+/** Of a TAP report, what failed and why. */
+function failures(output) {
+  return [...output.matchAll(/^not ok [^]*?^  \.\.\.$/gm)].map(([block]) => block).join("\n");
+}
+
 function report({ name, code, signal, output, seconds }) {
   const counts = Object.fromEntries(Object.keys(sum).map((what) => [what, countOf(output, what)]));
   const cancelled = countOf(output, "cancelled") ?? 0;
@@ -46,7 +51,8 @@ function report({ name, code, signal, output, seconds }) {
   sum.pass += counts.pass ?? 0;
   sum.fail += broken ? bad + 1 : bad;
   sum.skipped += counts.skipped ?? 0;
-  if (broken || bad > 0) console.log(output);
+  if (broken) console.log(output);
+  else if (bad > 0) console.log(failures(output));
   const verdict = broken ? `broken (${signal ?? code})` : `${counts.pass} passed, ${bad} failed`;
   console.log(`${bad > 0 || broken ? "FAIL" : "ok  "} ${name}: ${verdict}, ${seconds} s`);
 }

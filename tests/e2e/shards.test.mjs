@@ -1,7 +1,7 @@
 // The main flows do not depend on how many shards there are.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { serve } from "./lib/server.mjs";
+import { test } from "./lib/test.mjs";
 import { until } from "./lib/wait.mjs";
 
 const MESSAGE = { type: "message" };

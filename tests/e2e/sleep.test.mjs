@@ -1,7 +1,7 @@
 // Objects sleep; nobody who talks to them can tell.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { serve } from "./lib/server.mjs";
+import { test } from "./lib/test.mjs";
 import { sleep, until } from "./lib/wait.mjs";
 
 const MESSAGE = { type: "message" };

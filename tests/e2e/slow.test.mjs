@@ -1,8 +1,8 @@
 // The slow, the silent and the many: bounded, refused, closed, and no harm to others.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { OPCODE, text } from "./lib/raw.mjs";
 import { serve } from "./lib/server.mjs";
+import { test } from "./lib/test.mjs";
 import { sleep, until } from "./lib/wait.mjs";
 
 const MESSAGE = { type: "message" };

@@ -1,7 +1,7 @@
 // /users: sends without acks, presence, disconnect.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { serve, UUID_V7 } from "./lib/server.mjs";
+import { test } from "./lib/test.mjs";
 import { until } from "./lib/wait.mjs";
 
 const MESSAGE = { type: "message" };

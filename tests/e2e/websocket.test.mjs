@@ -1,9 +1,9 @@
 // The WebSocket edge: the handshake, frames in every shape, and their endings.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { Client } from "./lib/client.mjs";
 import { closeFrame, frame, OPCODE, text, upgrade, WS_ACCEPT } from "./lib/raw.mjs";
 import { serve } from "./lib/server.mjs";
+import { test } from "./lib/test.mjs";
 import { sleep, until } from "./lib/wait.mjs";
 
 const MESSAGE = { type: "message" };

@@ -90,6 +90,34 @@ static void each_message_is_offered_until_it_is_taken(void **state)
     }
 }
 
+/* The last is held with nothing behind it, after the second was held with something. */
+static void the_last_message_may_be_held_too(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct dm_buf bytes = DM_BUF_INIT;
+    int peer;
+    rig_init(&rig);
+    rig.on_message = hold_twice;
+    uint32_t sock = rig_open(&rig, 1, &peer);
+    rig_text(&bytes, "one");
+    rig_text(&bytes, "two");
+    rig_text(&bytes, "three");
+    assert_true(rig_push_buf(&rig, peer, &bytes));
+    for (int i = 0; i < 6; i++) {
+        dm_burrow_resume(rig.burrow, sock);
+        rig_run(&rig);
+    }
+    rig_expect(rig_told(&rig), "1 text one\n1 text one\n1 text one\n"
+                               "1 text two\n1 text two\n1 text two\n"
+                               "1 text three\n1 text three\n1 text three\n");
+    rig_text(&bytes, "four");
+    assert_true(rig_push_buf(&rig, peer, &bytes));
+    rig_expect(rig_told(&rig), "1 text four\n");
+    close(peer);
+    rig_dispose(&rig);
+}
+
 static enum dm_burrow_answer always_hold(struct rig *rig, uint32_t owner, struct dm_slice message)
 {
     (void)owner, (void)message;
@@ -231,6 +259,7 @@ static void early_bytes_may_be_held(void **state)
 
 DM_UNIT_MAIN(cmocka_unit_test(what_is_behind_a_held_message_waits),
              cmocka_unit_test(each_message_is_offered_until_it_is_taken),
+             cmocka_unit_test(the_last_message_may_be_held_too),
              cmocka_unit_test(one_flush_does_not_go_on_for_ever),
              cmocka_unit_test(a_held_socket_does_not_spin),
              cmocka_unit_test(a_held_socket_pushes_back),

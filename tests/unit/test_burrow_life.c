@@ -276,6 +276,7 @@ static void an_adopted_socket_may_be_closed_before_it_starts(void **state)
     assert_int_equal(dm_burrow_count(rig.burrow), 1);
     rig_send(&rig, sock, "hello");
     dm_burrow_close(rig.burrow, sock, 1013, DM_NO_SLICE);
+    dm_burrow_start(rig.burrow, sock, 1, DM_SLICE("not heard"));
     rig_expect(rig_story(&rig, ends[1]), "text hello\nclose 1013\n");
     close(ends[1]);
     rig_run(&rig);

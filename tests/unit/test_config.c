@@ -307,6 +307,8 @@ static void flags_are_checked(void **state)
     struct loaded loaded;
     expect_flag("--shards", "--shards: needs a value");
     expect_flag("--shards=x", "--shards: must be a whole number from 0 to 64, not \"x\"");
+    expect_flag("--max-awake=0",
+                "--max-awake: must be a whole number from 1 to 100000000, not \"0\"");
     expect_flag("--open-publish=false", NULL);
     expect_flag("--open-publish=1", "--open-publish: must be true or false, not \"1\"");
     expect_flag("--config", "--config: needs a value");
@@ -351,7 +353,7 @@ static void addresses_and_origins(void **state)
         struct loaded loaded;
         char *flag = (char *)(uintptr_t)bad[i];
         load(&loaded, 1, &flag, no_env);
-        assert_int_equal(loaded.err, DM_ERR_INVALID_FIELD);
+        assert_int_equal(loaded.err, DM_ERR_BAD_REQUEST);
         dispose(&loaded);
     }
 }

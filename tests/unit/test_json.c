@@ -150,6 +150,18 @@ static void test_depth(void **state)
     dm_buf_dispose(&text);
 }
 
+/* What a level was before says nothing of what it is now. */
+static void test_levels_reused(void **state)
+{
+    (void)state;
+    assert_valid("[{\"a\":1},[1],{\"b\":2}]");
+    assert_valid("{\"a\":[1,2],\"b\":{\"c\":3},\"d\":[{\"e\":4},[5,6]]}");
+    assert_invalid("[{\"a\":1},[\"b\":2]]");
+    assert_invalid("[[1],{\"b\",2}]");
+    assert_invalid("[{\"a\":1},[1}]");
+    assert_invalid("[[1,2],{\"b\":2]]");
+}
+
 /* A container closes with the bracket it was opened with, at every depth. */
 static void test_brackets(void **state)
 {
@@ -269,6 +281,6 @@ static void test_absent(void **state)
 
 DM_UNIT_MAIN(cmocka_unit_test(test_suite), cmocka_unit_test(test_raw_bytes),
              cmocka_unit_test(test_depth), cmocka_unit_test(test_brackets),
-             cmocka_unit_test(test_numbers), cmocka_unit_test(test_prefixes),
-             cmocka_unit_test(test_string_offsets), cmocka_unit_test(test_escapes),
-             cmocka_unit_test(test_absent))
+             cmocka_unit_test(test_levels_reused), cmocka_unit_test(test_numbers),
+             cmocka_unit_test(test_prefixes), cmocka_unit_test(test_string_offsets),
+             cmocka_unit_test(test_escapes), cmocka_unit_test(test_absent))

@@ -122,6 +122,8 @@ static void test_strings(void **state)
         {DM_SLICE("\"\\ud83d\\ud83d\\ude00\""), DM_SLICE("\xed\xa0\xbd\xf0\x9f\x98\x80"),
          DM_SLICE("\"\\ud83d\xf0\x9f\x98\x80\"")},
         {DM_SLICE("\"\\ud83dx\\ude00\""), DM_SLICE("\xed\xa0\xbdx\xed\xb8\x80"), DM_NO_SLICE},
+        {DM_SLICE("\"\\ud83d\\ue000\""), DM_SLICE("\xed\xa0\xbd\xee\x80\x80"),
+         DM_SLICE("\"\\ud83d\xee\x80\x80\"")},
         {DM_SLICE("\"\\ud83d\\n\""), DM_SLICE("\xed\xa0\xbd\n"), DM_NO_SLICE},
         {DM_SLICE("\"\xed\x95\x9c\xed\x9f\xbf\""), DM_SLICE("\xed\x95\x9c\xed\x9f\xbf"),
          DM_NO_SLICE}, /* Hangul, whose lead byte surrogates share */

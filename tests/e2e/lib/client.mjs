@@ -117,10 +117,13 @@ export class Refused extends Error {
     super(`the upgrade was answered ${answer.statusCode}`);
     this.status = answer.statusCode;
     this.headers = answer.headers;
-    this.body = new Promise((resolve) => {
+    const body = new Promise((resolve, reject) => {
       const chunks = [];
       answer.on("data", (chunk) => chunks.push(chunk));
+      answer.on("error", reject);
       answer.on("end", () => resolve(Buffer.concat(chunks).toString()));
     });
+    this.body = within(5000, "the refusal's body", body);
+    this.body.catch(() => {});
   }
 }
