@@ -166,16 +166,12 @@ void dm_burrow_ping_all(struct dm_burrow *burrow)
     dm_wire_release(wire);
 }
 
-/* A socket of this batch may have been closed by an earlier one's event: its number is not used
- * again before the flush, so its state says so. */
+/* A socket of this batch may have been closed by an earlier one's event, or by its own write: its
+ * number is not used again before the flush, and one that is GONE watches for nothing. */
 static void wake(struct dm_burrow *burrow, uint32_t sock, uint32_t events)
 {
-    if (dm_sock_life(burrow, sock) == DM_SOCK_GONE)
-        return;
     if (burrow->states[sock] & DM_SOCK_WATCH_OUT && events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         dm_sock_write_unsent(burrow, sock);
-    if (dm_sock_life(burrow, sock) == DM_SOCK_GONE)
-        return;
     if (burrow->states[sock] & DM_SOCK_WATCH_IN &&
         events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         dm_sock_read(burrow, sock);
