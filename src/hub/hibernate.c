@@ -320,11 +320,12 @@ static bool must_wake(const struct dm_shard *shard, uint32_t user)
     return false;
 }
 
+/* Whoever is answered here may publish again at once: that then waits for the next try. */
 static void load_failed(struct dm_shard *shard, uint32_t user)
 {
     dm_deliver_waiting(shard, user, DM_ERR_UNAVAILABLE);
     struct awake *awake = awake_of(shard, user);
-    if (must_wake(shard, user)) {
+    if (must_wake(shard, user) || !dm_list_empty(&awake->waiting)) {
         awake->retry_at = dm_shard_now(shard) + RETRY_MS;
         dm_list_push(&shard->retries, &awake->recent);
         return;
