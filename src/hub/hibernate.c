@@ -271,7 +271,7 @@ static void restore_pendings(struct dm_shard *shard, uint32_t index, const struc
         row--;
     for (; row && row < end && dm_uuid_eq(&row->session_id, &session->id); row++) {
         uint32_t delivery = delivery_of(shard, session->user, &row->envelope_id);
-        if (!delivery)
+        if (!delivery || dm_delivery_settled(shard, delivery, index))
             continue;
         uint32_t pending = dm_pending_add(shard, index, delivery);
         pending_at(shard, pending)->stored = PENDING_STORED;
