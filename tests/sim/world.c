@@ -210,7 +210,8 @@ void world_run(struct sim_progress *progress)
     if (rand_chance(&world.rand, 80))
         close_all(&world);
     else
-        world_lull(&world, UINT64_MAX);
+        while (world.model.publishes_open)
+            world_lull(&world, 10);
     for (uint32_t i = 0; i < world.shards; i++)
         dm_shard_destroy(&world.shard[i]);
     sink_dispose(&world);
