@@ -35,7 +35,7 @@ struct m_publish *model_publish_begins(struct world *world)
     publish->number = model->publish_count;
     publish->began = ++world->seq;
     publish->began_ms = publish->ts = world->now_ms;
-    publish->failed_reads = world->store.failed_reads;
+    publish->failed_reads = world->store.failed_reads_told;
     model->publishes =
         dm_realloc(model->publishes, (model->publish_count + 1) * sizeof *model->publishes);
     model->publishes[model->publish_count++] = publish;

@@ -113,6 +113,8 @@ static uint32_t write_filters(struct world *world, struct dm_buf *text, uint32_t
             continue;
         }
         uint32_t filter = rand_below(&world->rand, FILTERS);
+        if (rand_chance(&world->rand, 50))
+            filter -= filter % ROOMS; /* of a type alone */
         add_filter(text, filter, rand_chance(&world->rand, 10));
         if (i < DM_FILTERS_A_FRAME)
             filters = add ? model_filter_add(world, filters, filter) : filters & ~(1u << filter);
@@ -146,7 +148,7 @@ static const struct m_publish *pick_publish(struct world *world, uint32_t sessio
         uint32_t back = rand_below(&world->rand, tries < 8 ? 8 : model->publish_count);
         publish = model->publishes[model->publish_count - 1 - back % model->publish_count];
         const struct receipt *receipt = model_receipt(publish, session);
-        if ((receipt && !receipt->acked) || rand_chance(&world->rand, 5))
+        if ((receipt && !receipt->acked) || rand_chance(&world->rand, receipt ? 20 : 2))
             return publish;
     }
     return publish;
@@ -246,7 +248,7 @@ void script_publish(struct world *world, uint32_t from, bool many)
     uint32_t longest = world->plan.longest_timeout_ms;
     pick_targets(world, publish, many);
     publish->call = call;
-    publish->type = rand_below(&world->rand, TYPES);
+    publish->type = rand_chance(&world->rand, 50) ? 0 : rand_below(&world->rand, TYPES);
     publish->payload = rand_below(&world->rand, PAYLOADS);
     publish->timeout_ms = rand_chance(&world->rand, 30) ? 0 : 1 + rand_below(&world->rand, longest);
     struct dm_uuid id = dm_shard_mint(shard);
