@@ -196,9 +196,10 @@ static void offer_resumed(struct dm_burrow *burrow)
     uint32_t count = list->count; /* those that are resumed meanwhile wait for the next round */
     for (uint32_t i = 0; i < count; i++) {
         uint32_t sock = list->at[i];
-        struct dm_sock_live *live = dm_sock_live(burrow, sock);
+        struct dm_sock_live *live =
+            dm_sock_life(burrow, sock) == DM_SOCK_FREE ? NULL : dm_sock_live(burrow, sock);
         if (!live || !live->resumed)
-            continue; /* gone, and perhaps another's number now */
+            continue; /* gone since an earlier turn, and perhaps another's number now */
         live->resumed = false;
         dm_sock_offer_held(burrow, sock);
     }
