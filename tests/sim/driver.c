@@ -99,7 +99,7 @@ static void happen(struct world *world, enum happening what)
         return;
     case PUBLISH_ONE:
     case PUBLISH_MANY:
-        script_publish(world, anywhere, what == PUBLISH_MANY);
+        script_publish(world, anywhere, USERS_MAX, what == PUBLISH_MANY);
         return;
     case ASK:
         script_ask(world);

@@ -271,5 +271,5 @@ void model_publish_done(struct dm_publish *call, struct dm_shard *here)
     dm_buf_dispose(&call->results);
     free(call);
     if (world->plan.reentrant && !world->quiet && rand_chance(&world->rand, 20))
-        script_publish(world, origin, rand_chance(&world->rand, 20));
+        script_publish(world, origin, publish->targets[0], rand_chance(&world->rand, 20));
 }

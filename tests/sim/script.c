@@ -223,10 +223,10 @@ bool script_slow(struct world *world)
 
 /* --- what a backend asks --- */
 
-static void pick_targets(struct world *world, struct m_publish *publish, bool many)
+static void pick_targets(struct world *world, struct m_publish *publish, uint32_t user, bool many)
 {
     uint32_t users = world->plan.users;
-    uint32_t start = rand_below(&world->rand, users);
+    uint32_t start = user < users ? user : rand_below(&world->rand, users);
     uint32_t most = many ? 1 + rand_below(&world->rand, users) : 1;
     for (uint32_t i = 0; i < most; i++)
         publish->targets[publish->target_count++] = (start + i) % users;
@@ -240,13 +240,13 @@ static void pick_targets(struct world *world, struct m_publish *publish, bool ma
                                 : world_user(world, publish->targets[i]);
 }
 
-void script_publish(struct world *world, uint32_t from, bool many)
+void script_publish(struct world *world, uint32_t from, uint32_t user, bool many)
 {
     struct m_publish *publish = model_publish_begins(world);
     struct dm_publish *call = DM_NEW(struct dm_publish);
     struct dm_shard *shard = world_on(world, from);
     uint32_t longest = world->plan.longest_timeout_ms;
-    pick_targets(world, publish, many);
+    pick_targets(world, publish, user, many);
     publish->call = call;
     publish->type = rand_chance(&world->rand, 50) ? 0 : rand_below(&world->rand, TYPES);
     publish->payload = rand_below(&world->rand, PAYLOADS);

@@ -142,7 +142,7 @@ static void make_plan(struct world *world)
     plan->hibernate_after_ms = hibernations[rand_below(rand, 3)];
     plan->longest_timeout_ms = rand_chance(rand, 50) ? 60 : 5000;
     plan->tick_before_input = rand_chance(rand, 20);
-    plan->reentrant = rand_chance(rand, 30);
+    plan->reentrant = rand_chance(rand, 50);
     /* Some ids stand in the user's record, some beside it. */
     for (uint32_t i = 0; i < USERS_MAX; i++)
         snprintf(world->users[i], sizeof world->users[i], "%s-%u-%llu",
