@@ -16,12 +16,20 @@
 #include "lib/scrape.h"
 #include "lib/stats.h"
 
-enum { ASKED_BYTES = 160, ASLEEP_MS = 15000, SETTLE_MS = 500, CHECKED = 50 };
+enum {
+    ASKED_BYTES = 160,
+    ASLEEP_MS = 15000,
+    STEADY_MS = 2000,
+    SETTLE_MS = 10000,
+    STEADY_BYTES = 65536,
+    CHECKED = 50
+};
 
 struct run {
     struct dm_memory before, after;
     double bytes; /* a session */
-    uint64_t connect_ms, asleep_ms;
+    uint64_t connect_ms, asleep_ms, settled_ms;
+    uint64_t wake_us; /* p50 of a publish to a user that sleeps */
 };
 
 static int say(const struct dm_load *load)
@@ -50,7 +58,7 @@ static int wait_asleep(struct dm_load *load)
 }
 
 /* Connected and filtered for certain: a publish to random users reaches each. */
-static int check_alive(struct dm_load *load)
+static int check_alive(struct dm_load *load, struct run *run)
 {
     struct dm_plan plan = {.publishers = 1,
                            .publishes = CHECKED,
@@ -59,7 +67,29 @@ static int check_alive(struct dm_load *load)
                            .must_say = "\"clientCount\":1",
                            .copies = 1};
     struct dm_outcome outcome;
-    return dm_load_publish(load, &plan, &outcome);
+    int err = dm_load_publish(load, &plan, &outcome);
+    run->wake_us = outcome.p50_us;
+    return err;
+}
+
+/* Idle means idle: reads the memory once it has stood still for a while, so that what a server
+ * gives back a little after a burst is not counted as a session's. */
+static int settle(pid_t pid, struct dm_memory *memory)
+{
+    uint64_t now = dm_clock_mono_ms(), steady_since = now, deadline = now + SETTLE_MS;
+    uint64_t steady_at = 0;
+    for (; now < deadline && now < steady_since + STEADY_MS; now = dm_clock_mono_ms()) {
+        if (dm_memory_read(pid, memory) != 0)
+            return -1;
+        uint64_t moved =
+            memory->rss > steady_at ? memory->rss - steady_at : steady_at - memory->rss;
+        if (moved > STEADY_BYTES) {
+            steady_at = memory->rss;
+            steady_since = now;
+        }
+        usleep(100000);
+    }
+    return 0;
 }
 
 static int measure(struct dm_target *target, struct dm_load *load, struct run *run)
@@ -71,11 +101,11 @@ static int measure(struct dm_target *target, struct dm_load *load, struct run *r
     if (!target->floor && wait_asleep(load) != 0)
         return -1;
     run->asleep_ms = dm_clock_mono_ms() - start;
-    usleep(SETTLE_MS * 1000);
-    if (dm_memory_read(target->child.pid, &run->after) != 0)
+    if (settle(target->child.pid, &run->after) != 0)
         return -1;
+    run->settled_ms = dm_clock_mono_ms() - start;
     run->bytes = ((double)run->after.rss - (double)run->before.rss) / load->session_count;
-    return target->floor ? 0 : check_alive(load);
+    return target->floor ? 0 : check_alive(load, run);
 }
 
 static void write_run(struct dm_report *report, const char *kind, unsigned pair,
@@ -92,8 +122,10 @@ static void write_run(struct dm_report *report, const char *kind, unsigned pair,
         dm_buf_printf(&report->runs, ",\"%s_before\":%" PRIu64 ",\"%s_after\":%" PRIu64,
                       dm_memory_part_name(part), run->before.parts[part], dm_memory_part_name(part),
                       run->after.parts[part]);
-    dm_buf_printf(&report->runs, ",\"connect_ms\":%" PRIu64 ",\"asleep_ms\":%" PRIu64 "}",
-                  run->connect_ms, run->asleep_ms);
+    dm_buf_printf(&report->runs,
+                  ",\"connect_ms\":%" PRIu64 ",\"asleep_ms\":%" PRIu64 ",\"settled_ms\":%" PRIu64
+                  ",\"wake_p50_us\":%" PRIu64 "}",
+                  run->connect_ms, run->asleep_ms, run->settled_ms, run->wake_us);
 }
 
 static int run_one(const struct dm_bench_options *options, bool floor, unsigned pair,
@@ -138,6 +170,8 @@ static void tell_parts(struct dm_report *report, const struct run *runs, unsigne
     dm_report_told(report, "the empty server's RSS", "MB", (double)typical->before.rss / 1e6);
     dm_report_told(report, "time to connect all", "s", (double)typical->connect_ms / 1e3);
     dm_report_told(report, "time until all sleep", "s", (double)typical->asleep_ms / 1e3);
+    dm_report_told(report, "p50 of a publish that wakes its user", "ms",
+                   (double)typical->wake_us / 1e3);
 }
 
 static double median_bytes(const struct run *runs, unsigned count)

@@ -41,7 +41,7 @@ static void add_cpu_model(struct dm_buf *out)
 static void add_server_version(struct dm_buf *out, const char *server)
 {
     char command[640], line[128] = "";
-    snprintf(command, sizeof command, "'%s' --version 2>/dev/null", server);
+    snprintf(command, sizeof command, "timeout -k 1 2 '%s' --version 2>/dev/null", server);
     FILE *version = popen(command, "re");
     if (version && fgets(line, sizeof line, version))
         add_text(out, "server", line);

@@ -68,7 +68,7 @@ static uint32_t new_number(struct dm_slab *slab)
         size_t room = slab->chunk_count ? 2 * (size_t)slab->chunk_count : 1;
         slab->chunks = dm_realloc(slab->chunks, room * sizeof *slab->chunks);
     }
-    slab->chunks[slab->chunk_count++] = (struct dm_slab_chunk){NULL};
+    slab->chunks[slab->chunk_count++] = (struct dm_slab_chunk){.records = NULL};
     return slab->chunk_count;
 }
 

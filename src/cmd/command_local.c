@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "cmd/command.h"
 #include "cmd/config_key.h"
+#include "cmd/credentials.h"
 #include "cmd/serve.h"
 
 int dm_command_serve(int argc, char **argv, char **env)
@@ -18,18 +19,12 @@ int dm_command_serve(int argc, char **argv, char **env)
 /* What serve would only find out later: secrets that are too weak. */
 static int check_secrets(const struct dm_config *config)
 {
-    struct dm_auth_options options = {
-        .secrets = config->jwt_secret.all,
-        .secret_count = config->jwt_secret.count,
-        .api_keys = config->api_keys.all,
-        .api_key_count = config->api_keys.count,
-    };
     struct dm_auth *auth = NULL;
     struct dm_buf why = DM_BUF_INIT;
     int code = DM_EXIT_OK;
-    if (dm_auth_create(&options, &auth, &why) != DM_OK)
+    if (dm_credentials_make(config, &auth, &why) != DM_OK)
         code = dm_command_fail(DM_EXIT_FAILED, "%s", dm_buf_text(&why));
-    else if (!options.secret_count && !options.api_key_count)
+    else if (!config->jwt_secret.count && !config->api_keys.count)
         dm_command_fail(DM_EXIT_OK, "warning: neither jwt_secret nor api_keys is set: nobody can "
                                     "connect or publish");
     dm_auth_destroy(&auth);

@@ -11,6 +11,7 @@
 
 #include "admin/routes_admin.h"
 #include "base/alloc.h"
+#include "cmd/credentials.h"
 #include "net/listener.h"
 #include "net/routes.h"
 #include "net/server.h"
@@ -90,17 +91,6 @@ static struct dm_server_options options_from(const struct dm_config *config,
     return options;
 }
 
-static int make_auth(const struct dm_config *config, struct dm_auth **auth, struct dm_buf *why)
-{
-    struct dm_auth_options options = {
-        .secrets = config->jwt_secret.all,
-        .secret_count = config->jwt_secret.count,
-        .api_keys = config->api_keys.all,
-        .api_key_count = config->api_keys.count,
-    };
-    return dm_auth_create(&options, auth, why);
-}
-
 static int open_database(const struct dm_config *config, struct serving *serving)
 {
     struct dm_database_options options = {
@@ -136,7 +126,7 @@ static void reload(struct serving *serving, const struct dm_config *config)
     struct dm_buf why = DM_BUF_INIT;
     int err = dm_config_load(&fresh, config->argc, config->argv, config->env, &why);
     if (!err)
-        err = make_auth(&fresh, &auth, &why);
+        err = dm_credentials_make(&fresh, &auth, &why);
     if (err) {
         dm_log(DM_LOG_ERROR, "reload_failed", "why", dm_buf_text(&why), NULL);
     } else {
@@ -202,7 +192,7 @@ int dm_serve(const struct dm_config *config)
     struct dm_auth *auth = NULL;
     int code = 1;
     dm_log_setup((enum dm_log_level)config->log_level, (enum dm_log_format)config->log_format);
-    if (make_auth(config, &auth, &serving->why) == DM_OK) {
+    if (dm_credentials_make(config, &auth, &serving->why) == DM_OK) {
         struct dm_server_options options = options_from(config, serving);
         serving->server = dm_server_create(&options, auth);
         code = run(serving, config);

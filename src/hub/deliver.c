@@ -89,7 +89,42 @@ static void delivery_remove(struct dm_shard *shard, uint32_t index)
         delivery_at(shard, delivery->part_prev)->part_next = delivery->part_next;
     else
         part_at(shard, delivery->part)->first_delivery = delivery->part_next;
+    dm_buf_dispose(&delivery->settled);
     dm_slab_give(&shard->deliveries, index);
+}
+
+/* Where a session stands, or would stand, among those that have settled. */
+static uint32_t settled_place(const struct delivery *delivery, uint32_t session)
+{
+    const uint32_t *settled = (const void *)delivery->settled.bytes;
+    uint32_t low = 0, high = (uint32_t)(delivery->settled.len / sizeof *settled);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (settled[middle] < session)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void remember_settled(struct delivery *delivery, uint32_t session)
+{
+    size_t place = settled_place(delivery, session) * sizeof session;
+    size_t behind = delivery->settled.len - place;
+    dm_buf_reserve(&delivery->settled, sizeof session);
+    char *at = delivery->settled.bytes + place;
+    memmove(at + sizeof session, at, behind);
+    memcpy(at, &session, sizeof session);
+    delivery->settled.len += sizeof session;
+}
+
+bool dm_delivery_settled(const struct dm_shard *shard, uint32_t index, uint32_t session)
+{
+    const struct delivery *delivery = delivery_at(shard, index);
+    const uint32_t *settled = (const void *)delivery->settled.bytes;
+    uint32_t place = settled_place(delivery, session);
+    return place < delivery->settled.len / sizeof *settled && settled[place] == session;
 }
 
 static void part_free(struct dm_shard *shard, uint32_t index)
@@ -328,9 +363,11 @@ static void settle(struct dm_shard *shard, uint32_t pending_index, struct dm_sli
     uint32_t delivery_index = pending->delivery;
     struct delivery *delivery = delivery_at(shard, delivery_index);
     uint32_t part_index = delivery->part;
-    if (pending->stored != PENDING_NEW && result.at)
+    if (pending->stored != PENDING_NEW && result.at) {
+        remember_settled(delivery, pending->session);
         dm_store_forget(shard, DM_STORE_FORGET_PENDING, &part_at(shard, part_index)->envelope->id,
                         &session_at(shard, pending->session)->id);
+    }
     pending_remove(shard, pending_index);
     struct part copy = *part_at(shard, part_index);
     if (--delivery->awaited == 0) {

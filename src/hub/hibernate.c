@@ -271,7 +271,7 @@ static void restore_pendings(struct dm_shard *shard, uint32_t index, const struc
         row--;
     for (; row && row < end && dm_uuid_eq(&row->session_id, &session->id); row++) {
         uint32_t delivery = delivery_of(shard, session->user, &row->envelope_id);
-        if (!delivery)
+        if (!delivery || dm_delivery_settled(shard, delivery, index))
             continue;
         uint32_t pending = dm_pending_add(shard, index, delivery);
         pending_at(shard, pending)->stored = PENDING_STORED;
@@ -320,11 +320,12 @@ static bool must_wake(const struct dm_shard *shard, uint32_t user)
     return false;
 }
 
+/* Whoever is answered here may publish again at once: that then waits for the next try. */
 static void load_failed(struct dm_shard *shard, uint32_t user)
 {
     dm_deliver_waiting(shard, user, DM_ERR_UNAVAILABLE);
     struct awake *awake = awake_of(shard, user);
-    if (must_wake(shard, user)) {
+    if (must_wake(shard, user) || !dm_list_empty(&awake->waiting)) {
         awake->retry_at = dm_shard_now(shard) + RETRY_MS;
         dm_list_push(&shard->retries, &awake->recent);
         return;

@@ -109,6 +109,9 @@ struct delivery {
     uint32_t awaited;
     uint32_t stored; /* some pending ack of it may have a row */
     uint32_t spare;
+    /* Sessions, in order, that have acked while a row of theirs was there: its deletion may be
+     * under way or have failed when the user is next loaded. */
+    struct dm_buf settled;
 };
 
 /* One publish at one shard: from the scatter until it is answered or nobody is awaited. */
@@ -244,6 +247,7 @@ void dm_session_acked(struct dm_shard *shard, uint32_t session, const struct dm_
                       struct dm_slice result);
 void dm_session_drop_pendings(struct dm_shard *shard, uint32_t session);
 uint32_t dm_pending_add(struct dm_shard *shard, uint32_t session, uint32_t delivery);
+bool dm_delivery_settled(const struct dm_shard *shard, uint32_t delivery, uint32_t session);
 
 /* publish.c: the coordinator's half */
 void dm_scatter_back(struct dm_shard *shard, struct scatter *scatter);

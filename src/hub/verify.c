@@ -57,7 +57,12 @@ static void verify_delivery(const struct dm_shard *shard, const struct user *use
     const struct delivery *delivery = delivery_at(shard, index);
     const struct part *part = part_at(shard, delivery->part);
     DM_CHECK(part->envelope != NULL && delivery->awaited > 0);
-    DM_CHECK(count_of_delivery(shard, index) == (holds_state(user) ? delivery->awaited : 0));
+    uint32_t pendings = count_of_delivery(shard, index);
+    uint32_t awaited = holds_state(user) ? delivery->awaited : 0;
+    /* Where a publish was answered elsewhere, another owner may have deleted its rows before the
+     * word of its end is here. */
+    bool ended = part->coordinator != shard->options.number && delivery->stored;
+    DM_CHECK(pendings == awaited || (ended && pendings < awaited));
     DM_CHECK(holds_state(user) || delivery->stored);
     for (uint32_t i = delivery->user_next; i; i = delivery_at(shard, i)->user_next)
         DM_CHECK(delivery_at(shard, i)->part != delivery->part);
@@ -157,8 +162,8 @@ static void verify_awake(const struct dm_shard *shard, uint32_t index, struct ce
 /* A user is kept for a session, a place, or an operation or delivery that will ask again. */
 static bool has_reason(const struct dm_shard *shard, const struct user *user)
 {
-    return user->first_session || user->places || user->state == USER_WAKING ||
-           user->state == USER_SAVING ||
+    return user->first_session || user->places || user->first_delivery ||
+           user->state == USER_WAKING || user->state == USER_SAVING ||
            (user->awake && !dm_list_empty(&awake_at(shard, user->awake)->waiting));
 }
 

@@ -166,16 +166,12 @@ void dm_burrow_ping_all(struct dm_burrow *burrow)
     dm_wire_release(wire);
 }
 
-/* A socket of this batch may have been closed by an earlier one's event: its number is not used
- * again before the flush, so its state says so. */
+/* A socket of this batch may have been closed by an earlier one's event, or by its own write: its
+ * number is not used again before the flush, and one that is GONE watches for nothing. */
 static void wake(struct dm_burrow *burrow, uint32_t sock, uint32_t events)
 {
-    if (dm_sock_life(burrow, sock) == DM_SOCK_GONE)
-        return;
     if (burrow->states[sock] & DM_SOCK_WATCH_OUT && events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         dm_sock_write_unsent(burrow, sock);
-    if (dm_sock_life(burrow, sock) == DM_SOCK_GONE)
-        return;
     if (burrow->states[sock] & DM_SOCK_WATCH_IN &&
         events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         dm_sock_read(burrow, sock);
@@ -200,9 +196,10 @@ static void offer_resumed(struct dm_burrow *burrow)
     uint32_t count = list->count; /* those that are resumed meanwhile wait for the next round */
     for (uint32_t i = 0; i < count; i++) {
         uint32_t sock = list->at[i];
-        struct dm_sock_live *live = dm_sock_live(burrow, sock);
+        struct dm_sock_live *live =
+            dm_sock_life(burrow, sock) == DM_SOCK_FREE ? NULL : dm_sock_live(burrow, sock);
         if (!live || !live->resumed)
-            continue; /* gone, and perhaps another's number now */
+            continue; /* gone since an earlier turn, and perhaps another's number now */
         live->resumed = false;
         dm_sock_offer_held(burrow, sock);
     }

@@ -333,8 +333,8 @@ static uint64_t end_turn(struct dm_loop *loop)
     uint64_t next = dm_shard_tick(loop->shard);
     uint64_t now = dm_shard_now(loop->shard);
     next = earlier(next, run_timers(loop, now));
-    next = earlier(next, dm_burrow_tick(loop->burrow, now));
     dm_burrow_flush(loop->burrow);
+    next = earlier(next, dm_burrow_tick(loop->burrow, now)); /* after it: it may start a linger */
     return next > now ? next - now : 0;
 }
 

@@ -141,7 +141,7 @@ static void replace_error(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **sl
     const struct own_errors *own = (const struct own_errors *)self;
     struct dm_buf body = DM_BUF_INIT;
     error_body(&body, error_of(req->res.status), DM_NO_SLICE);
-    req->res.headers = (h2o_headers_t){NULL};
+    req->res.headers = (h2o_headers_t){.size = 0};
     dm_reply_header(req, "content-type", dm_slice_of(json_type));
     dm_reply_cors(req, own->options);
     struct replacement *replacement =

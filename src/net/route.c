@@ -151,10 +151,10 @@ static int authorize(struct dm_request *request, enum dm_who who)
     case DM_WHO_ANYONE:
     case DM_WHO_SOCKET:
         return DM_OK;
-    case DM_WHO_PUBLISH:
-        return need_scope(request, DM_SCOPE_PUBLISH);
+    case DM_WHO_PUBLISH: /* admin may do all that publish may, and more */
+        return need_scope(request, DM_SCOPE_PUBLISH | DM_SCOPE_ADMIN);
     case DM_WHO_OPEN_PUBLISH:
-        err = need_scope(request, DM_SCOPE_PUBLISH);
+        err = need_scope(request, DM_SCOPE_PUBLISH | DM_SCOPE_ADMIN);
         return err == DM_ERR_FORBIDDEN && options_of(request)->open_publish ? DM_OK : err;
     case DM_WHO_ADMIN:
         return need_scope(request, DM_SCOPE_ADMIN);

@@ -117,8 +117,10 @@ static int read_targets(struct dm_request *request, struct dm_targets *targets)
     if (!many.at) {
         if (!one.len)
             return DM_ERR_NO_TARGET;
+        if (dm_targets_add(targets, one))
+            return DM_OK;
         request->why = DM_SLICE("userId is not a valid name");
-        return dm_targets_add(targets, one) ? DM_OK : DM_ERR_INVALID_NAME;
+        return DM_ERR_INVALID_NAME;
     }
     int err = dm_targets_read(request, many, targets);
     if (!err && targets->invalid) {
@@ -133,9 +135,9 @@ static int publish(struct dm_request *request)
     struct publishing *publishing = publishing_create();
     struct dm_slice type;
     uint64_t timeout_ms = 0;
-    int err = read_targets(request, &publishing->targets);
+    int err = refuse_later_fields(request);
     if (!err)
-        err = refuse_later_fields(request);
+        err = read_targets(request, &publishing->targets);
     if (!err)
         err = dm_field_type(request, request->body, &type);
     if (!err && !dm_field_number(request->body, "timeoutMs", DM_TIMEOUT_MS_MAX,

@@ -71,7 +71,7 @@ static int carry_out(struct dm_connection *connection, const struct dm_store_op 
     case DM_STORE_LOAD_USER:
         break; /* the readers' */
     }
-    DM_CHECK(!"a write");
+    DM_CHECK(op->kind != DM_STORE_LOAD_USER);
     return SQLITE_MISUSE;
 }
 

@@ -7,6 +7,7 @@
 enum {
     HELPER_PAGES = 4 * 1024 * 1024 / DM_LOG_PAGE_BYTES,
     WRITER_PAGES = 16 * 1024 * 1024 / DM_LOG_PAGE_BYTES,
+    WAIT_PAGES = 32 * 1024 * 1024 / DM_LOG_PAGE_BYTES,
 };
 
 void dm_checkpointer_init(struct dm_checkpointer *checkpointer,
@@ -32,6 +33,7 @@ static int copy(struct dm_checkpointer *checkpointer, struct dm_connection *conn
     int pages = 0, copied = 0;
     int rc =
         sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
+    rc &= 0xff; /* without the finer distinctions */
     if (rc == SQLITE_OK) {
         atomic_store(&checkpointer->copied, copied > 0 ? (uint32_t)copied : 0);
         atomic_fetch_add(&checkpointer->done, 1);
@@ -47,10 +49,19 @@ static bool await(struct dm_checkpointer *checkpointer)
     pthread_mutex_lock(&checkpointer->mutex);
     while (!checkpointer->wanted && !checkpointer->stopping)
         pthread_cond_wait(&checkpointer->wake, &checkpointer->mutex);
-    checkpointer->wanted = false;
     bool go_on = !checkpointer->stopping;
     pthread_mutex_unlock(&checkpointer->mutex);
     return go_on;
+}
+
+/* Only now, so that what was asked for meanwhile is not done once more. */
+static void finish(struct dm_checkpointer *checkpointer)
+{
+    pthread_mutex_lock(&checkpointer->mutex);
+    checkpointer->wanted = false;
+    pthread_cond_broadcast(&checkpointer->wake);
+    pthread_mutex_unlock(&checkpointer->mutex);
+    dm_queue_poke(checkpointer->poke);
 }
 
 /* The connection is opened at the first need, and anew after a failure. */
@@ -74,7 +85,7 @@ static void *run(void *self)
     struct dm_connection connection = {0};
     while (await(checkpointer)) {
         copy_aside(checkpointer, &connection);
-        dm_queue_poke(checkpointer->poke);
+        finish(checkpointer);
     }
     dm_connection_close(&connection);
     return NULL;
@@ -91,7 +102,7 @@ void dm_checkpointer_stop(struct dm_checkpointer *checkpointer)
 {
     pthread_mutex_lock(&checkpointer->mutex);
     checkpointer->stopping = true;
-    pthread_cond_signal(&checkpointer->wake);
+    pthread_cond_broadcast(&checkpointer->wake);
     pthread_mutex_unlock(&checkpointer->mutex);
     if (checkpointer->started)
         pthread_join(checkpointer->thread, NULL);
@@ -103,7 +114,16 @@ static void ask(struct dm_checkpointer *checkpointer)
 {
     pthread_mutex_lock(&checkpointer->mutex);
     checkpointer->wanted = true;
-    pthread_cond_signal(&checkpointer->wake);
+    pthread_cond_broadcast(&checkpointer->wake);
+    pthread_mutex_unlock(&checkpointer->mutex);
+}
+
+/* While the helper is at it the writer's own is SQLITE_BUSY, and the log grows on. */
+static void await_helper(struct dm_checkpointer *checkpointer)
+{
+    pthread_mutex_lock(&checkpointer->mutex);
+    while (checkpointer->wanted)
+        pthread_cond_wait(&checkpointer->wake, &checkpointer->mutex);
     pthread_mutex_unlock(&checkpointer->mutex);
 }
 
@@ -112,7 +132,9 @@ static void ask(struct dm_checkpointer *checkpointer)
 static void copy_between_batches(struct dm_checkpointer *checkpointer, struct dm_connection *writer,
                                  uint32_t log_pages)
 {
-    if (copy(checkpointer, writer) != SQLITE_BUSY)
+    if (log_pages >= WAIT_PAGES)
+        await_helper(checkpointer);
+    if (copy(checkpointer, writer) != SQLITE_BUSY) /* another process may be at it, too */
         checkpointer->own_at = log_pages + HELPER_PAGES;
 }
 

@@ -2,7 +2,7 @@
  * Copies the write-ahead log into the database. A helper thread does it while
  * the writer goes on; where the writer stays ahead of it the log would never
  * start over, so above a second bound the writer itself does it between two
- * batches, and finds little left to copy.
+ * batches, and finds little left to copy; above a third it waits for the helper first.
  */
 #ifndef DM_STORE_CHECKPOINT_PRIV_H
 #define DM_STORE_CHECKPOINT_PRIV_H

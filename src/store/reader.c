@@ -102,7 +102,7 @@ static void serve(struct reader *reader, struct dm_store_op *op)
     if (rc == SQLITE_OK) {
         rc = load(reader, op);
         if (rc != SQLITE_OK) {
-            dm_buf_add_slice(&why, dm_slice_of(dm_connection_error(&reader->connection)));
+            dm_buf_add_slice(&why, dm_slice_of(sqlite3_errstr(rc)));
             dm_connection_close(&reader->connection);
         }
     }

@@ -36,7 +36,10 @@ static int prepare(struct dm_writer *writer, struct dm_buf *why)
 /* Logs, and leaves the connection closed, whatever state its transaction was in. */
 static void go_down(struct dm_writer *writer, const char *event)
 {
-    dm_log(DM_LOG_ERROR, event, "error", dm_connection_error(&writer->connection), NULL);
+    char code[16]; /* "disk I/O error" has some thirty kinds */
+    snprintf(code, sizeof code, "%d", sqlite3_extended_errcode(writer->connection.db));
+    dm_log(DM_LOG_ERROR, event, "error", dm_connection_error(&writer->connection), "sqlite_code",
+           code, NULL);
     atomic_store(&writer->state, DM_WRITER_DOWN);
     if (!sqlite3_get_autocommit(writer->connection.db))
         (void)!dm_connection_run(&writer->connection, DM_STATEMENT_ROLLBACK); /* closing does too */
@@ -76,7 +79,9 @@ static void try_again(struct dm_writer *writer)
         atomic_store(&writer->state, DM_WRITER_SERVING);
         dm_log(DM_LOG_INFO, "store_recovered", NULL);
     } else {
-        dm_log(DM_LOG_DEBUG, "store_still_down", "error", dm_buf_text(&why), NULL);
+        bool first = writer->retry_after == RETRY_MS_MIN;
+        dm_log(first ? DM_LOG_WARN : DM_LOG_DEBUG, "store_still_down", "error", dm_buf_text(&why),
+               NULL);
         writer->retry_at = dm_clock_mono_ms() + writer->retry_after;
         writer->retry_after *= 2;
         if (writer->retry_after > RETRY_MS_MAX)

@@ -58,7 +58,8 @@ void store_rig_dispose(struct store_rig *rig)
 
 int store_rig_open(struct store_rig *rig)
 {
-    struct dm_database_options options = {.path = rig->path, .sync_full = !rig->process_only};
+    struct dm_database_options options = {
+        .path = rig->path, .sync_full = !rig->process_only, .readers = rig->readers};
     dm_buf_clear(&rig->why);
     int err = dm_database_open(&options, &rig->post, &rig->written, &rig->read, &rig->database,
                                &rig->why);

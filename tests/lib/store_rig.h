@@ -18,6 +18,7 @@ struct store_rig {
     struct dm_metrics written, read;
     struct dm_buf why;
     bool process_only; /* durability = process */
+    uint32_t readers;
 
     pthread_mutex_t mutex; /* the rest */
     pthread_cond_t came;

@@ -28,10 +28,10 @@ enum happening {
 static void draw_weights(struct world *world, uint32_t weights[HAPPENINGS])
 {
     static const uint32_t usual[HAPPENINGS] = {
-        [ADMIT] = 14, [USE_GRANT] = 20,   [COMMAND] = 24,     [ACK] = 30,  [CHAT] = 6,
-        [END] = 8,    [SLOW] = 2,         [PUBLISH_ONE] = 24, [ASK] = 5,   [MAIL] = 70,
-        [PUMP] = 40,  [PUBLISH_MANY] = 8, [STORE] = 40,       [TURN] = 30, [TIME] = 20,
-        [SETTLE] = 2, [LULL] = 2,
+        [ADMIT] = 10, [USE_GRANT] = 20,   [COMMAND] = 14,     [ACK] = 40,  [CHAT] = 4,
+        [END] = 6,    [SLOW] = 2,         [PUBLISH_ONE] = 20, [ASK] = 4,   [MAIL] = 60,
+        [PUMP] = 20,  [PUBLISH_MANY] = 8, [STORE] = 30,       [TURN] = 20, [TIME] = 30,
+        [SETTLE] = 3, [LULL] = 3,
     };
     for (uint32_t i = 0; i < HAPPENINGS; i++) {
         uint32_t dice = rand_below(&world->rand, 6);
@@ -99,7 +99,7 @@ static void happen(struct world *world, enum happening what)
         return;
     case PUBLISH_ONE:
     case PUBLISH_MANY:
-        script_publish(world, anywhere, what == PUBLISH_MANY);
+        script_publish(world, anywhere, USERS_MAX, what == PUBLISH_MANY);
         return;
     case ASK:
         script_ask(world);

@@ -54,6 +54,7 @@ struct fake_store {
     uint32_t fail_percent; /* of the operations, */
     uint32_t fail_nth;     /* or just the one of this number; 0: none */
     uint32_t operations, failed_writes, failed_reads;
+    uint32_t failed_reads_told; /* of these, how many the hub surely knows */
     uint32_t failures_seen;
     uint64_t last_failure_ms;
 };

@@ -14,13 +14,18 @@ void sink_init(struct world *world)
     world->sink.socks = dm_calloc(1, sizeof *world->sink.socks);
 }
 
+static void input_free(struct input *input)
+{
+    free(input->text);
+    free(input);
+}
+
 static void drop_input(struct fake_sock *sock)
 {
     while (sock->first) {
         struct input *input = sock->first;
         sock->first = input->next;
-        free(input->text);
-        free(input);
+        input_free(input);
     }
 }
 
@@ -197,31 +202,40 @@ static bool offer(struct world *world, struct fake_sock *sock, const struct inpu
     return true;
 }
 
-/* Offers what a socket has until it is held or has ended. */
+static struct input *take_input(struct fake_sock *sock)
+{
+    struct input *input = sock->first;
+    sock->first = input->next;
+    if (!sock->first)
+        sock->end = &sock->first;
+    return input;
+}
+
+static void hold(struct fake_sock *sock, struct input *input)
+{
+    input->next = sock->first;
+    sock->first = input;
+    if (!input->next)
+        sock->end = &input->next;
+    sock->held = true;
+}
+
+/* Offers what a socket has until it is held or has ended. The message at hand outlives a close
+ * from inside. */
 static void offer_all(struct world *world, uint32_t number)
 {
-    while (world->sink.socks[number].number) {
-        struct fake_sock *sock = &world->sink.socks[number];
-        struct input *input = sock->first;
-        if (!input || sock->held)
-            return;
+    struct fake_sock *sock;
+    while ((sock = &world->sink.socks[number])->first && !sock->held) {
+        struct input *input = take_input(sock);
+        sim_trace(world, "session %u says %s", sock->session, input->text);
         if (input->kind == IN_END) {
             end(world, sock);
-            return;
-        }
-        sim_trace(world, "session %u says %s", sock->session, input->text);
-        bool taken = offer(world, sock, input);
-        sock = &world->sink.socks[number];
-        if (!taken) {
+        } else if (!offer(world, sock, input)) {
             sim_trace(world, "session %u is held", sock->session);
-            sock->held = true;
-            return;
+            hold(sock, input);
+            continue;
         }
-        sock->first = input->next;
-        if (!sock->first)
-            sock->end = &sock->first;
-        free(input->text);
-        free(input);
+        input_free(input);
     }
 }
 

@@ -14,9 +14,10 @@ void store_init(struct world *world)
     for (uint32_t i = 0; i < SIM_SHARDS_MAX; i++)
         store->writes_end[i] = &store->writes[i];
     store->failing = true;
-    if (rand_chance(&world->rand, 30))
-        store->fail_percent = rand_chance(&world->rand, 50) ? 5 : 30;
-    else if (rand_chance(&world->rand, 40))
+    static const uint32_t percents[] = {3, 10, 30};
+    if (rand_chance(&world->rand, 40))
+        store->fail_percent = percents[rand_below(&world->rand, DM_COUNT(percents))];
+    else if (rand_chance(&world->rand, 30))
         store->fail_nth = 1 + rand_below(&world->rand, 40);
 }
 

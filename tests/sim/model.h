@@ -46,7 +46,7 @@ struct m_publish {
     uint32_t targets[TARGETS_MAX], target_count; /* users; above them: nobody */
     struct dm_slice names[TARGETS_MAX];
     int errs[TARGETS_MAX];
-    uint32_t failed_reads; /* of the store, when it began */
+    uint32_t failed_reads; /* of the store, told before it began */
     struct receipt *receipts;
     uint32_t receipt_count;
     struct world *world;

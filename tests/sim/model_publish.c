@@ -35,7 +35,7 @@ struct m_publish *model_publish_begins(struct world *world)
     publish->number = model->publish_count;
     publish->began = ++world->seq;
     publish->began_ms = publish->ts = world->now_ms;
-    publish->failed_reads = world->store.failed_reads;
+    publish->failed_reads = world->store.failed_reads_told;
     model->publishes =
         dm_realloc(model->publishes, (model->publish_count + 1) * sizeof *model->publishes);
     model->publishes[model->publish_count++] = publish;
@@ -271,5 +271,5 @@ void model_publish_done(struct dm_publish *call, struct dm_shard *here)
     dm_buf_dispose(&call->results);
     free(call);
     if (world->plan.reentrant && !world->quiet && rand_chance(&world->rand, 20))
-        script_publish(world, origin, rand_chance(&world->rand, 20));
+        script_publish(world, origin, publish->targets[0], rand_chance(&world->rand, 20));
 }

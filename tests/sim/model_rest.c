@@ -72,6 +72,30 @@ static void check_counts(struct world *world, bool failed)
         sim_fail(world, "more results than acks");
 }
 
+/* Where no write failed, a pending ack has a row only while it is awaited. */
+static void check_rows(struct world *world)
+{
+    const struct fake_store *store = &world->store;
+    if (store->failed_writes)
+        return;
+    for (uint32_t i = 0; i < world->model.publish_count; i++) {
+        const struct m_publish *publish = world->model.publishes[i];
+        uint32_t rows = 0, awaited = 0;
+        for (uint32_t j = 0; j < store->pending_count; j++) {
+            char id[DM_UUID_TEXT_LEN];
+            dm_uuid_format(&store->pending[j].envelope_id, id);
+            rows += memcmp(id, publish->id, sizeof id) == 0;
+        }
+        for (uint32_t j = 0; publish->call && j < publish->receipt_count; j++)
+            awaited += !publish->receipts[j].acked &&
+                       !world->model.sessions[publish->receipts[j].session].closed;
+        if (rows > awaited)
+            sim_fail(world, "publish %u awaits %u acks and has %u rows", i, awaited, rows);
+    }
+    if (store->session_count > world_metric(world, DM_METRIC_SESSIONS))
+        sim_fail(world, "%u session rows", store->session_count);
+}
+
 static void check_awake(struct world *world)
 {
     uint32_t share = (world->plan.max_awake + world->shards - 1) / world->shards;
@@ -92,8 +116,10 @@ void model_check_calm(struct world *world)
         world->model.users[i].withdrawing = 0;
     check_publishes(world, failed);
     check_counts(world, failed);
-    if (!failed)
-        check_awake(world);
+    if (failed)
+        return;
+    check_awake(world);
+    check_rows(world);
 }
 
 /* --- all asleep, and all gone --- */

@@ -113,6 +113,8 @@ static uint32_t write_filters(struct world *world, struct dm_buf *text, uint32_t
             continue;
         }
         uint32_t filter = rand_below(&world->rand, FILTERS);
+        if (rand_chance(&world->rand, 50))
+            filter -= filter % ROOMS; /* of a type alone */
         add_filter(text, filter, rand_chance(&world->rand, 10));
         if (i < DM_FILTERS_A_FRAME)
             filters = add ? model_filter_add(world, filters, filter) : filters & ~(1u << filter);
@@ -146,7 +148,7 @@ static const struct m_publish *pick_publish(struct world *world, uint32_t sessio
         uint32_t back = rand_below(&world->rand, tries < 8 ? 8 : model->publish_count);
         publish = model->publishes[model->publish_count - 1 - back % model->publish_count];
         const struct receipt *receipt = model_receipt(publish, session);
-        if ((receipt && !receipt->acked) || rand_chance(&world->rand, 5))
+        if ((receipt && !receipt->acked) || rand_chance(&world->rand, receipt ? 20 : 2))
             return publish;
     }
     return publish;
@@ -221,10 +223,10 @@ bool script_slow(struct world *world)
 
 /* --- what a backend asks --- */
 
-static void pick_targets(struct world *world, struct m_publish *publish, bool many)
+static void pick_targets(struct world *world, struct m_publish *publish, uint32_t user, bool many)
 {
     uint32_t users = world->plan.users;
-    uint32_t start = rand_below(&world->rand, users);
+    uint32_t start = user < users ? user : rand_below(&world->rand, users);
     uint32_t most = many ? 1 + rand_below(&world->rand, users) : 1;
     for (uint32_t i = 0; i < most; i++)
         publish->targets[publish->target_count++] = (start + i) % users;
@@ -238,15 +240,15 @@ static void pick_targets(struct world *world, struct m_publish *publish, bool ma
                                 : world_user(world, publish->targets[i]);
 }
 
-void script_publish(struct world *world, uint32_t from, bool many)
+void script_publish(struct world *world, uint32_t from, uint32_t user, bool many)
 {
     struct m_publish *publish = model_publish_begins(world);
     struct dm_publish *call = DM_NEW(struct dm_publish);
     struct dm_shard *shard = world_on(world, from);
     uint32_t longest = world->plan.longest_timeout_ms;
-    pick_targets(world, publish, many);
+    pick_targets(world, publish, user, many);
     publish->call = call;
-    publish->type = rand_below(&world->rand, TYPES);
+    publish->type = rand_chance(&world->rand, 50) ? 0 : rand_below(&world->rand, TYPES);
     publish->payload = rand_below(&world->rand, PAYLOADS);
     publish->timeout_ms = rand_chance(&world->rand, 30) ? 0 : 1 + rand_below(&world->rand, longest);
     struct dm_uuid id = dm_shard_mint(shard);

@@ -16,7 +16,7 @@
 
 #include "base/log.h"
 
-enum { RUNS_FULL = 10000, RUNS_DEFAULT = 300, STEPS_DEFAULT = 400, FAILED = 3 };
+enum { RUNS_FULL = 10000, RUNS_DEFAULT = 300, STEPS_DEFAULT = 800, FAILED = 3 };
 
 struct options {
     uint64_t seed;

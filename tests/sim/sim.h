@@ -89,7 +89,8 @@ bool script_ack(struct world *world);
 bool script_chat(struct world *world);
 bool script_end(struct world *world);
 bool script_slow(struct world *world);
-void script_publish(struct world *world, uint32_t from_shard, bool many);
+/* To `user` first; USERS_MAX: to any. */
+void script_publish(struct world *world, uint32_t from_shard, uint32_t user, bool many);
 void script_ask(struct world *world);
 
 #endif

@@ -57,22 +57,28 @@ void world_verify(struct world *world)
 {
     for (uint32_t i = 0; i < world->shards; i++)
         dm_shard_verify(world->shard[i]);
-    if (!world->mail.waiting)
-        world->drained_seq = ++world->seq;
+    if (world->mail.waiting)
+        return;
+    world->drained_seq = ++world->seq;
+    world->store.failed_reads_told = world->store.failed_reads;
 }
 
 /* --- turns and time --- */
 
-void world_end_turn(struct world *world, uint32_t shard)
+static void tick(struct world *world, uint32_t shard)
 {
-    if (!world->plan.tick_before_input)
-        sink_flush(world, shard);
-    world->dirty[shard] = false;
     world->wake_at[shard] = dm_shard_tick(world_on(world, shard));
     world_off(world);
-    world->dirty[shard] = false;
+}
+
+/* A tick is always the last, for it lets go of the turn's clock. */
+void world_end_turn(struct world *world, uint32_t shard)
+{
     if (world->plan.tick_before_input)
-        sink_flush(world, shard);
+        tick(world, shard);
+    sink_flush(world, shard);
+    tick(world, shard);
+    world->dirty[shard] = false;
 }
 
 static bool end_a_turn(struct world *world)
@@ -129,14 +135,14 @@ static void make_plan(struct world *world)
     static const uint64_t hibernations[] = {5, 50, 500};
     struct sim_rand *rand = &world->rand;
     struct plan *plan = &world->plan;
-    plan->users = 1 + rand_below(rand, USERS_MAX);
-    plan->max_awake = rand_chance(rand, 40) ? 1 + rand_below(rand, 4) : 1000;
-    plan->max_connections_per_user = rand_chance(rand, 40) ? 1 + rand_below(rand, 4) : 100;
+    plan->users = 1 + rand_below(rand, 1 + rand_below(rand, USERS_MAX));
+    plan->max_awake = rand_chance(rand, 30) ? 1 + rand_below(rand, 4) : 1000;
+    plan->max_connections_per_user = rand_chance(rand, 30) ? 1 + rand_below(rand, 4) : 100;
     plan->max_filters = rand_chance(rand, 30) ? 1 + rand_below(rand, 5) : 200;
     plan->hibernate_after_ms = hibernations[rand_below(rand, 3)];
     plan->longest_timeout_ms = rand_chance(rand, 50) ? 60 : 5000;
     plan->tick_before_input = rand_chance(rand, 20);
-    plan->reentrant = rand_chance(rand, 30);
+    plan->reentrant = rand_chance(rand, 50);
     /* Some ids stand in the user's record, some beside it. */
     for (uint32_t i = 0; i < USERS_MAX; i++)
         snprintf(world->users[i], sizeof world->users[i], "%s-%u-%llu",
@@ -204,7 +210,8 @@ void world_run(struct sim_progress *progress)
     if (rand_chance(&world.rand, 80))
         close_all(&world);
     else
-        world_lull(&world, UINT64_MAX);
+        while (world.model.publishes_open)
+            world_lull(&world, 10);
     for (uint32_t i = 0; i < world.shards; i++)
         dm_shard_destroy(&world.shard[i]);
     sink_dispose(&world);

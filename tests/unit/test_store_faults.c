@@ -176,6 +176,30 @@ static void a_read_that_fails_fails_alone(void **state)
     assert_true(dm_database_ready(rig->database));
 }
 
+/* Written past the tables' checks, so that the first row is read well and the second is not. */
+static void half_a_user_is_none(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_rig *rig = &fixture->rig;
+    assert_int_equal(save(rig, 1), DM_OK);
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(rig->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "PRAGMA ignore_check_constraints = ON;"
+                                  "INSERT INTO session VALUES (x'FF', 7, 'ann', 'hopeflow', '[]')",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    struct dm_store_op *op = store_rig_load("ann");
+    assert_int_equal(store_rig_do(rig, op), DM_ERR_UNAVAILABLE);
+    assert_int_equal(op->session_count, 0);
+    assert_int_equal(op->text.len, 3);
+    dm_store_op_destroy(op);
+    assert_int_equal(sqlite3_exec(db, "DELETE FROM session WHERE id = x'FF'", NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    assert_int_equal(load(rig, "ann"), 1);
+}
+
 /* About 8 MB of saves, so that a checkpoint is due. */
 static void save_much(struct store_rig *rig, char fill)
 {
@@ -225,5 +249,5 @@ DM_UNIT_MAIN(FAULTY(recovers_from_a_failed_sync), FAULTY(recovers_from_a_full_di
              FAULTY(recovers_from_a_failed_write), FAULTY(stays_down_while_it_cannot_reopen),
              FAULTY(a_failed_commit_fails_its_whole_batch),
              FAULTY(a_batch_that_fails_before_its_commit_is_not_written),
-             FAULTY(a_read_that_fails_fails_alone), FAULTY(a_failed_checkpoint_fails_no_write),
-             FAULTY(closes_while_down))
+             FAULTY(a_read_that_fails_fails_alone), FAULTY(half_a_user_is_none),
+             FAULTY(a_failed_checkpoint_fails_no_write), FAULTY(closes_while_down))
