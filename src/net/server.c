@@ -27,6 +27,7 @@ struct dm_server {
     const struct dm_metrics **metrics;
     size_t metrics_count;
     _Atomic uint32_t connections; /* WebSockets of all shards, and those on their way */
+    _Atomic uint32_t edges;       /* loops that may still have HTTP connections */
     _Atomic bool draining;
 };
 
@@ -35,6 +36,7 @@ struct dm_server *dm_server_create(const struct dm_server_options *options, stru
     struct dm_server *server = DM_NEW(struct dm_server);
     DM_CHECK(options->shards >= 1 && options->shards <= DM_SHARDS_MAX);
     server->options = *options;
+    server->edges = options->shards;
     server->workers = dm_calloc(options->shards, sizeof *server->workers);
     server->metrics =
         dm_calloc(options->shards + ADDED_METRICS_MAX, sizeof(const struct dm_metrics *));
@@ -183,4 +185,14 @@ void dm_server_give_connection(struct dm_server *server)
 bool dm_server_draining(const struct dm_server *server)
 {
     return atomic_load(&server->draining);
+}
+
+void dm_server_edge_ended(struct dm_server *server)
+{
+    atomic_fetch_sub(&server->edges, 1);
+}
+
+bool dm_server_empty(const struct dm_server *server)
+{
+    return atomic_load(&server->edges) == 0 && atomic_load(&server->connections) == 0;
 }

@@ -64,4 +64,9 @@ bool dm_server_take_connection(struct dm_server *server);
 void dm_server_give_connection(struct dm_server *server);
 bool dm_server_draining(const struct dm_server *server);
 
+/* In a drain: each loop says once that its last HTTP connection is gone. Empty, when all have, and
+ * no WebSocket is left or on its way: nothing can come to any loop any more. */
+void dm_server_edge_ended(struct dm_server *server);
+bool dm_server_empty(const struct dm_server *server);
+
 #endif

@@ -122,7 +122,7 @@ static void check_config_shows_all_but_secrets(void **state)
     expect(RUN(empty_env, "check-config", "--markdown"), 0, "| `listen` |", NULL);
     char *weak[] = {"DORMOUSE_JWT_SECRET=weak-weak-weak-weak-weak-weak-w", NULL};
     expect(RUN(weak, "check-config"), 1, NULL,
-           "dormouse: jwt_secret: entry 1 is shorter than 32 bytes\n");
+           "dormouse: DORMOUSE_JWT_SECRET: jwt_secret: entry 1 is shorter than 32 bytes\n");
     expect(RUN(weak, "token", "--user", "a"), 1, NULL,
            "dormouse: jwt_secret: entry 1 is shorter than 32 bytes\n");
 }

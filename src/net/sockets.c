@@ -1,0 +1,108 @@
+/* Between the burrow's sockets and the hub's sessions. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "net/loop_priv.h"
+
+enum {
+    LINGER_MS = 3000,      /* for the peer's answer to our Close */
+    KEEPALIVE_IDLE_S = 60, /* then probes: a dead peer goes after about two minutes */
+    KEEPALIVE_EVERY_S = 20,
+    KEEPALIVE_PROBES = 3,
+    USER_TIMEOUT_MS = 30000, /* and what it was sent is not awaited for longer */
+};
+
+static void tune(int fd)
+{
+    int on = 1, idle = KEEPALIVE_IDLE_S, every = KEEPALIVE_EVERY_S, probes = KEEPALIVE_PROBES;
+    int timeout = USER_TIMEOUT_MS;
+    /* None of these is there on a Unix socket, and none is worth a failure. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+}
+
+void dm_loop_adopt(struct dm_loop *loop, int fd, struct dm_slice user_id,
+                   enum dm_dialect_id dialect, struct dm_slice early)
+{
+    tune(fd);
+    uint32_t sock = dm_burrow_adopt(loop->burrow, fd);
+    uint32_t session = dm_session_open(loop->shard, user_id, dialect, sock);
+    dm_burrow_start(loop->burrow, sock, session, early);
+}
+
+static enum dm_burrow_answer on_message(void *self, uint32_t session, enum dm_opcode opcode,
+                                        struct dm_slice message)
+{
+    struct dm_loop *loop = self;
+    return dm_session_message(loop->shard, session, opcode == DM_OP_BINARY, message) ==
+                   DM_SESSION_HOLD
+               ? DM_BURROW_HOLD
+               : DM_BURROW_TAKEN;
+}
+
+static void on_closed(void *self, uint32_t session, enum dm_burrow_end how, int code)
+{
+    static const enum dm_metric metrics[] = {
+        [DM_BURROW_BY_PEER] = DM_METRIC_CLOSED_BY_PEER,
+        [DM_BURROW_DROPPED] = DM_METRIC_CLOSED_DROPPED,
+        [DM_BURROW_PROTOCOL] = DM_METRIC_CLOSED_PROTOCOL,
+        [DM_BURROW_SLOW] = DM_METRIC_CLOSED_SLOW,
+    };
+    struct dm_loop *loop = self;
+    (void)code;
+    dm_metrics_add(loop->metrics, metrics[how], 1);
+    dm_server_give_connection(loop->server);
+    dm_session_closed(loop->shard, session);
+}
+
+static void sink_send(void *self, uint32_t sock, struct dm_wire *wire)
+{
+    dm_burrow_send(((struct dm_loop *)self)->burrow, sock, wire);
+}
+
+static void sink_close(void *self, uint32_t sock, int code, struct dm_slice reason)
+{
+    struct dm_loop *loop = self;
+    dm_server_give_connection(loop->server);
+    dm_burrow_close(loop->burrow, sock, code, reason);
+}
+
+static void sink_resume(void *self, uint32_t sock)
+{
+    dm_burrow_resume(((struct dm_loop *)self)->burrow, sock);
+}
+
+static void on_burrow_ready(h2o_socket_t *sock, const char *err)
+{
+    struct dm_loop *loop = sock->data;
+    DM_CHECK(err == NULL);
+    dm_burrow_ready(loop->burrow);
+}
+
+void dm_loop_create_burrow(struct dm_loop *loop)
+{
+    struct dm_burrow_options options = {
+        .max_message = loop->options->limits.max_message,
+        .max_unsent = loop->options->limits.max_unsent,
+        .linger_ms = LINGER_MS,
+        .from_clients = true,
+    };
+    struct dm_burrow_events events = {loop, on_message, on_closed};
+    loop->burrow = dm_burrow_create(&options, &events, loop->metrics);
+    int fd = dup(dm_burrow_fd(loop->burrow)); /* h2o closes what it was given */
+    DM_CHECK(fd >= 0);
+    loop->burrow_socket = h2o_evloop_socket_create(loop->h2o, fd, H2O_SOCKET_FLAG_DONT_READ);
+    loop->burrow_socket->data = loop;
+    h2o_socket_read_start(loop->burrow_socket, on_burrow_ready);
+}
+
+struct dm_sink dm_loop_sink(struct dm_loop *loop)
+{
+    return (struct dm_sink){loop, sink_send, sink_close, sink_resume};
+}
