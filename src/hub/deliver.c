@@ -1,6 +1,6 @@
 /*
- * The owner's half of a publish: which sessions take it, what they are sent,
- * and the acks that are awaited from them.
+ * The owner's half of a publish, going out: which sessions take it, and what
+ * they are sent.
  */
 #include <stdlib.h>
 
@@ -12,136 +12,6 @@ struct wait {
     struct dm_list link;
     uint32_t part, target;
 };
-
-/* --- pending acks --- */
-
-uint32_t dm_pending_add(struct dm_shard *shard, uint32_t session, uint32_t delivery_index)
-{
-    struct session_state *state = dm_session_state(shard, session);
-    struct delivery *delivery = delivery_at(shard, delivery_index);
-    uint32_t index = dm_slab_take(&shard->pendings);
-    struct pending *pending = pending_at(shard, index);
-    pending->session = session;
-    pending->delivery = delivery_index;
-    pending->session_next = state->first_pending;
-    pending->delivery_next = delivery->first_pending;
-    if (state->first_pending)
-        pending_at(shard, state->first_pending)->session_prev = index;
-    if (delivery->first_pending)
-        pending_at(shard, delivery->first_pending)->delivery_prev = index;
-    state->first_pending = index;
-    delivery->first_pending = index;
-    return index;
-}
-
-static void pending_remove(struct dm_shard *shard, uint32_t index)
-{
-    struct pending *pending = pending_at(shard, index);
-    struct session *session = session_at(shard, pending->session);
-    if (pending->session_next)
-        pending_at(shard, pending->session_next)->session_prev = pending->session_prev;
-    if (pending->session_prev)
-        pending_at(shard, pending->session_prev)->session_next = pending->session_next;
-    else
-        state_at(shard, session->state)->first_pending = pending->session_next;
-    if (pending->delivery_next)
-        pending_at(shard, pending->delivery_next)->delivery_prev = pending->delivery_prev;
-    if (pending->delivery_prev)
-        pending_at(shard, pending->delivery_prev)->delivery_next = pending->delivery_next;
-    else
-        delivery_at(shard, pending->delivery)->first_pending = pending->delivery_next;
-    dm_slab_give(&shard->pendings, index);
-}
-
-/* --- deliveries and parts --- */
-
-static uint32_t delivery_add(struct dm_shard *shard, uint32_t part_index, uint32_t user_index)
-{
-    struct part *part = part_at(shard, part_index);
-    struct user *user = user_at(shard, user_index);
-    uint32_t index = dm_slab_take(&shard->deliveries);
-    struct delivery *delivery = delivery_at(shard, index);
-    delivery->part = part_index;
-    delivery->user = user_index;
-    delivery->user_next = user->first_delivery;
-    delivery->part_next = part->first_delivery;
-    if (user->first_delivery)
-        delivery_at(shard, user->first_delivery)->user_prev = index;
-    if (part->first_delivery)
-        delivery_at(shard, part->first_delivery)->part_prev = index;
-    user->first_delivery = index;
-    part->first_delivery = index;
-    return index;
-}
-
-static void delivery_remove(struct dm_shard *shard, uint32_t index)
-{
-    struct delivery *delivery = delivery_at(shard, index);
-    if (delivery->user_next)
-        delivery_at(shard, delivery->user_next)->user_prev = delivery->user_prev;
-    if (delivery->user_prev)
-        delivery_at(shard, delivery->user_prev)->user_next = delivery->user_next;
-    else
-        user_at(shard, delivery->user)->first_delivery = delivery->user_next;
-    if (delivery->part_next)
-        delivery_at(shard, delivery->part_next)->part_prev = delivery->part_prev;
-    if (delivery->part_prev)
-        delivery_at(shard, delivery->part_prev)->part_next = delivery->part_next;
-    else
-        part_at(shard, delivery->part)->first_delivery = delivery->part_next;
-    dm_buf_dispose(&delivery->settled);
-    dm_slab_give(&shard->deliveries, index);
-}
-
-/* Where a session stands, or would stand, among those that have settled. */
-static uint32_t settled_place(const struct delivery *delivery, uint32_t session)
-{
-    const uint32_t *settled = (const void *)delivery->settled.bytes;
-    uint32_t low = 0, high = (uint32_t)(delivery->settled.len / sizeof *settled);
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (settled[middle] < session)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static void remember_settled(struct delivery *delivery, uint32_t session)
-{
-    size_t place = settled_place(delivery, session) * sizeof session;
-    size_t behind = delivery->settled.len - place;
-    dm_buf_reserve(&delivery->settled, sizeof session);
-    char *at = delivery->settled.bytes + place;
-    memmove(at + sizeof session, at, behind);
-    memcpy(at, &session, sizeof session);
-    delivery->settled.len += sizeof session;
-}
-
-bool dm_delivery_settled(const struct dm_shard *shard, uint32_t index, uint32_t session)
-{
-    const struct delivery *delivery = delivery_at(shard, index);
-    const uint32_t *settled = (const void *)delivery->settled.bytes;
-    uint32_t place = settled_place(delivery, session);
-    return place < delivery->settled.len / sizeof *settled && settled[place] == session;
-}
-
-static void part_free(struct dm_shard *shard, uint32_t index)
-{
-    struct part *part = part_at(shard, index);
-    DM_CHECK(part->first_delivery == 0 && part->waking == 0);
-    dm_filter_probe_dispose(&part->probe);
-    dm_envelope_release(part->envelope);
-    dm_slab_give(&shard->parts, index);
-}
-
-static void part_free_if_done(struct dm_shard *shard, uint32_t index)
-{
-    const struct part *part = part_at(shard, index);
-    if (!part->first_delivery && !part->scatter)
-        part_free(shard, index);
-}
 
 /* --- sending --- */
 
@@ -175,7 +45,7 @@ static void await(struct dm_shard *shard, uint32_t session, uint32_t part, uint3
                   uint32_t *delivery)
 {
     if (!*delivery)
-        *delivery = delivery_add(shard, part, user);
+        *delivery = dm_delivery_add(shard, part, user);
     dm_pending_add(shard, session, *delivery);
     delivery_at(shard, *delivery)->awaited++;
     part_at(shard, part)->awaited++;
@@ -219,7 +89,7 @@ static void send_back(struct dm_shard *shard, uint32_t part_index)
     scatter->awaited = part->awaited;
     scatter->part = part->first_delivery ? part_index : 0;
     part->scatter = NULL;
-    part_free_if_done(shard, part_index);
+    dm_part_free_if_done(shard, part_index);
     dm_scatter_back(shard, scatter);
 }
 
@@ -320,110 +190,4 @@ void dm_deliver_waiting(struct dm_shard *shard, uint32_t user, int err)
             send_back(shard, wait->part);
         free(wait);
     }
-}
-
-/* --- acks, drops and ends --- */
-
-struct settle_mail {
-    struct dm_mail mail;
-    uint32_t coordination, generation;
-    struct dm_slice result;
-    char bytes[];
-};
-
-static void settle_here(struct dm_mail *mail, struct dm_shard *here)
-{
-    struct settle_mail *settle = DM_CONTAINER(mail, struct settle_mail, mail);
-    dm_publish_settle(here, settle->coordination, settle->generation, settle->result);
-    free(settle);
-}
-
-static void tell_coordinator(struct dm_shard *shard, const struct part *part,
-                             struct dm_slice result)
-{
-    if (part->coordinator == shard->options.number) {
-        dm_publish_settle(shard, part->coordination, part->generation, result);
-        return;
-    }
-    struct settle_mail *settle = dm_alloc(sizeof *settle + result.len);
-    *settle = (struct settle_mail){.mail = {.run = settle_here},
-                                   .coordination = part->coordination,
-                                   .generation = part->generation};
-    if (result.at) {
-        memcpy(settle->bytes, result.at, result.len);
-        settle->result = dm_slice(settle->bytes, result.len);
-    }
-    shard->ports.post.send(shard->ports.post.self, part->coordinator, &settle->mail);
-}
-
-/* `result` absent: the session dropped. */
-static void settle(struct dm_shard *shard, uint32_t pending_index, struct dm_slice result)
-{
-    const struct pending *pending = pending_at(shard, pending_index);
-    uint32_t delivery_index = pending->delivery;
-    struct delivery *delivery = delivery_at(shard, delivery_index);
-    uint32_t part_index = delivery->part;
-    if (pending->stored != PENDING_NEW && result.at) {
-        remember_settled(delivery, pending->session);
-        dm_store_forget(shard, DM_STORE_FORGET_PENDING, &part_at(shard, part_index)->envelope->id,
-                        &session_at(shard, pending->session)->id);
-    }
-    pending_remove(shard, pending_index);
-    struct part copy = *part_at(shard, part_index);
-    if (--delivery->awaited == 0) {
-        delivery_remove(shard, delivery_index);
-        part_free_if_done(shard, part_index);
-    }
-    tell_coordinator(shard, &copy, result);
-}
-
-void dm_session_acked(struct dm_shard *shard, uint32_t session, const struct dm_uuid *envelope,
-                      struct dm_slice result)
-{
-    uint32_t state = session_at(shard, session)->state;
-    uint32_t i = state ? state_at(shard, state)->first_pending : 0;
-    while (i) {
-        const struct pending *pending = pending_at(shard, i);
-        const struct part *part = part_at(shard, delivery_at(shard, pending->delivery)->part);
-        if (dm_uuid_eq(&part->envelope->id, envelope))
-            break;
-        i = pending->session_next;
-    }
-    dm_metrics_add(shard->metrics, i ? DM_METRIC_ACKS : DM_METRIC_ACKS_IGNORED, 1);
-    if (i)
-        settle(shard, i, result.at ? result : DM_SLICE("null"));
-}
-
-void dm_session_drop_pendings(struct dm_shard *shard, uint32_t session)
-{
-    uint32_t state = session_at(shard, session)->state;
-    while (state && state_at(shard, state)->first_pending)
-        settle(shard, state_at(shard, state)->first_pending, DM_NO_SLICE);
-}
-
-/* Drops what is left of one delivery: in memory, or in the store of an asleep user. */
-static void delivery_end(struct dm_shard *shard, uint32_t index)
-{
-    uint32_t user = delivery_at(shard, index)->user;
-    while (delivery_at(shard, index)->first_pending)
-        pending_remove(shard, delivery_at(shard, index)->first_pending);
-    delivery_remove(shard, index);
-    dm_user_free_if_unused(shard, user);
-}
-
-void dm_part_end(struct dm_shard *shard, const struct scatter *scatter)
-{
-    struct part *part = dm_slab_peek(&shard->parts, scatter->part);
-    if (!part || part->generation != scatter->generation ||
-        part->coordination != scatter->coordination || part->coordinator != scatter->coordinator)
-        return; /* all its acks came in time */
-    bool stored = false;
-    struct dm_uuid envelope = part->envelope->id;
-    while (part->first_delivery) {
-        stored |= delivery_at(shard, part->first_delivery)->stored != 0;
-        delivery_end(shard, part->first_delivery);
-    }
-    if (stored)
-        dm_store_forget(shard, DM_STORE_FORGET_ENVELOPE, &envelope, NULL);
-    part_free(shard, scatter->part);
 }

@@ -140,6 +140,8 @@ struct coordination {
 
 enum { NO_TARGET = UINT32_MAX };
 
+enum { STORE_RETRY_MS = 250 }; /* after the store failed */
+
 /* A coordinator's order to one owner, and the owner's answer: the same mail both ways. It lives
  * until the publish is answered, and is sent once more then if the owner still awaits acks. */
 struct scatter {
@@ -230,24 +232,44 @@ void dm_session_end(struct dm_shard *shard, uint32_t session); /* user awake, or
 uint32_t dm_user_close_sessions(struct dm_shard *shard, uint32_t user, int code,
                                 struct dm_slice reason);
 
-/* hibernate.c */
-void dm_user_touch(struct dm_shard *shard, uint32_t user); /* AWAKE or SAVING: something happened */
-bool dm_user_rouse(struct dm_shard *shard, uint32_t user); /* true: it is awake; else it will be */
-void dm_user_forget_awake(struct dm_shard *shard, uint32_t user); /* AWAKE: straight to ASLEEP */
-uint64_t dm_hibernate_tick(struct dm_shard *shard, uint64_t now);
-void dm_store_send(struct dm_shard *shard, struct dm_store_op *op);
-void dm_store_forget(struct dm_shard *shard, enum dm_store_kind kind,
-                     const struct dm_uuid *envelope_id, const struct dm_uuid *session_id);
+/* shard.c: the store */
+void dm_shard_submit(struct dm_shard *shard, struct dm_store_op *op);
+void dm_shard_forget_rows(struct dm_shard *shard, enum dm_store_kind kind,
+                          const struct dm_uuid *envelope_id, const struct dm_uuid *session_id);
 
-/* deliver.c: the owner's half of a publish */
+/* awake.c */
+struct awake *dm_awake_of(const struct dm_shard *shard, uint32_t user);
+void dm_awake_push(struct dm_shard *shard, struct awake *awake); /* AWAKE, and used just now */
+void dm_awake_unlink(struct dm_shard *shard, struct awake *awake);
+void dm_awake_give(struct dm_shard *shard, uint32_t user); /* to ASLEEP */
+void dm_user_touch(struct dm_shard *shard, uint32_t user); /* AWAKE or SAVING: used just now */
+void dm_user_forget_awake(struct dm_shard *shard, uint32_t user); /* AWAKE: straight to ASLEEP */
+uint64_t dm_awake_tick(struct dm_shard *shard, uint64_t now);
+
+/* sleep.c, wake.c: each tick returns when it is next needed */
+uint64_t dm_sleep_tick(struct dm_shard *shard, uint64_t now);
+bool dm_user_rouse(struct dm_shard *shard, uint32_t user); /* true: it is awake; else it will be */
+uint64_t dm_wake_tick(struct dm_shard *shard, uint64_t now);
+
+/* deliver.c: the owner's half of a publish, going out */
 void dm_scatter_deliver(struct dm_shard *shard, struct scatter *scatter);
-void dm_part_end(struct dm_shard *shard, const struct scatter *scatter); /* it was answered */
 void dm_deliver_waiting(struct dm_shard *shard, uint32_t user, int err); /* in order of arrival */
+
+/* ack.c: and coming back */
 void dm_session_acked(struct dm_shard *shard, uint32_t session, const struct dm_uuid *envelope,
                       struct dm_slice result);
 void dm_session_drop_pendings(struct dm_shard *shard, uint32_t session);
+void dm_part_end(struct dm_shard *shard, const struct scatter *scatter); /* it was answered */
+
+/* pending.c */
 uint32_t dm_pending_add(struct dm_shard *shard, uint32_t session, uint32_t delivery);
+void dm_pending_remove(struct dm_shard *shard, uint32_t pending);
+uint32_t dm_delivery_add(struct dm_shard *shard, uint32_t part, uint32_t user);
+void dm_delivery_remove(struct dm_shard *shard, uint32_t delivery);
+void dm_delivery_remember_settled(struct delivery *delivery, uint32_t session);
 bool dm_delivery_settled(const struct dm_shard *shard, uint32_t delivery, uint32_t session);
+void dm_part_free(struct dm_shard *shard, uint32_t part);
+void dm_part_free_if_done(struct dm_shard *shard, uint32_t part);
 
 /* publish.c: the coordinator's half */
 void dm_scatter_back(struct dm_shard *shard, struct scatter *scatter);

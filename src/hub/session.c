@@ -160,7 +160,7 @@ void dm_session_end(struct dm_shard *shard, uint32_t index)
     dm_session_drop_pendings(shard, index);
     dm_session_drop_state(shard, session);
     if (session->flags & SESSION_STORED)
-        dm_store_forget(shard, DM_STORE_FORGET_SESSION, NULL, &session->id);
+        dm_shard_forget_rows(shard, DM_STORE_FORGET_SESSION, NULL, &session->id);
     unlink_session(shard, user, index);
     dm_slab_give(&shard->sessions, index);
     dm_user_free_if_unused(shard, owner);

@@ -100,10 +100,35 @@ uint64_t dm_shard_tick(struct dm_shard *shard)
     uint32_t evicted_before = shard->evicted_since_trim;
     shard->now = shard->wall = 0;
     uint64_t now = dm_shard_now(shard);
-    uint64_t next = earlier(dm_publish_tick(shard, now), dm_hibernate_tick(shard, now));
+    uint64_t next = earlier(dm_publish_tick(shard, now), dm_awake_tick(shard, now));
     next = earlier(next, trim_heap(shard, evicted_before, now));
     shard->now = shard->wall = 0;
     return next;
+}
+
+void dm_shard_submit(struct dm_shard *shard, struct dm_store_op *op)
+{
+    shard->ops_out++;
+    shard->ports.store.submit(shard->ports.store.self, op);
+}
+
+/* Rows that are to go are of sessions or publishes that have ended. Where the deletion fails they
+ * match nothing any more and are swept at the next start. */
+static void forgotten(struct dm_mail *mail, struct dm_shard *shard)
+{
+    shard->ops_out--;
+    dm_store_op_destroy(DM_CONTAINER(mail, struct dm_store_op, mail));
+}
+
+void dm_shard_forget_rows(struct dm_shard *shard, enum dm_store_kind kind,
+                          const struct dm_uuid *envelope_id, const struct dm_uuid *session_id)
+{
+    struct dm_store_op *op = dm_store_op_create(kind, shard->options.number, forgotten);
+    if (envelope_id)
+        op->envelope_id = *envelope_id;
+    if (session_id)
+        op->session_id = *session_id;
+    dm_shard_submit(shard, op);
 }
 
 uint64_t dm_shard_now(struct dm_shard *shard)

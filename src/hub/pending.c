@@ -1,0 +1,139 @@
+/*
+ * The records of what is awaited: a part for a publish at this shard, a
+ * delivery for each of its users, a pending ack for each of their sessions.
+ */
+#include <string.h>
+
+#include "hub/hub_priv.h"
+
+/* --- pending acks --- */
+
+uint32_t dm_pending_add(struct dm_shard *shard, uint32_t session, uint32_t delivery_index)
+{
+    struct session_state *state = dm_session_state(shard, session);
+    struct delivery *delivery = delivery_at(shard, delivery_index);
+    uint32_t index = dm_slab_take(&shard->pendings);
+    struct pending *pending = pending_at(shard, index);
+    pending->session = session;
+    pending->delivery = delivery_index;
+    pending->session_next = state->first_pending;
+    pending->delivery_next = delivery->first_pending;
+    if (state->first_pending)
+        pending_at(shard, state->first_pending)->session_prev = index;
+    if (delivery->first_pending)
+        pending_at(shard, delivery->first_pending)->delivery_prev = index;
+    state->first_pending = index;
+    delivery->first_pending = index;
+    return index;
+}
+
+void dm_pending_remove(struct dm_shard *shard, uint32_t index)
+{
+    struct pending *pending = pending_at(shard, index);
+    struct session *session = session_at(shard, pending->session);
+    if (pending->session_next)
+        pending_at(shard, pending->session_next)->session_prev = pending->session_prev;
+    if (pending->session_prev)
+        pending_at(shard, pending->session_prev)->session_next = pending->session_next;
+    else
+        state_at(shard, session->state)->first_pending = pending->session_next;
+    if (pending->delivery_next)
+        pending_at(shard, pending->delivery_next)->delivery_prev = pending->delivery_prev;
+    if (pending->delivery_prev)
+        pending_at(shard, pending->delivery_prev)->delivery_next = pending->delivery_next;
+    else
+        delivery_at(shard, pending->delivery)->first_pending = pending->delivery_next;
+    dm_slab_give(&shard->pendings, index);
+}
+
+/* --- deliveries and parts --- */
+
+uint32_t dm_delivery_add(struct dm_shard *shard, uint32_t part_index, uint32_t user_index)
+{
+    struct part *part = part_at(shard, part_index);
+    struct user *user = user_at(shard, user_index);
+    uint32_t index = dm_slab_take(&shard->deliveries);
+    struct delivery *delivery = delivery_at(shard, index);
+    delivery->part = part_index;
+    delivery->user = user_index;
+    delivery->user_next = user->first_delivery;
+    delivery->part_next = part->first_delivery;
+    if (user->first_delivery)
+        delivery_at(shard, user->first_delivery)->user_prev = index;
+    if (part->first_delivery)
+        delivery_at(shard, part->first_delivery)->part_prev = index;
+    user->first_delivery = index;
+    part->first_delivery = index;
+    return index;
+}
+
+void dm_delivery_remove(struct dm_shard *shard, uint32_t index)
+{
+    struct delivery *delivery = delivery_at(shard, index);
+    if (delivery->user_next)
+        delivery_at(shard, delivery->user_next)->user_prev = delivery->user_prev;
+    if (delivery->user_prev)
+        delivery_at(shard, delivery->user_prev)->user_next = delivery->user_next;
+    else
+        user_at(shard, delivery->user)->first_delivery = delivery->user_next;
+    if (delivery->part_next)
+        delivery_at(shard, delivery->part_next)->part_prev = delivery->part_prev;
+    if (delivery->part_prev)
+        delivery_at(shard, delivery->part_prev)->part_next = delivery->part_next;
+    else
+        part_at(shard, delivery->part)->first_delivery = delivery->part_next;
+    dm_buf_dispose(&delivery->settled);
+    dm_slab_give(&shard->deliveries, index);
+}
+
+/* Where a session stands, or would stand, among those that have settled. */
+static uint32_t settled_place(const struct delivery *delivery, uint32_t session)
+{
+    const uint32_t *settled = (const void *)delivery->settled.bytes;
+    uint32_t low = 0, high = (uint32_t)(delivery->settled.len / sizeof *settled);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (settled[middle] < session)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void dm_delivery_remember_settled(struct delivery *delivery, uint32_t session)
+{
+    size_t place = settled_place(delivery, session) * sizeof session;
+    size_t behind = delivery->settled.len - place;
+    dm_buf_reserve(&delivery->settled, sizeof session);
+    char *at = delivery->settled.bytes + place;
+    memmove(at + sizeof session, at, behind);
+    memcpy(at, &session, sizeof session);
+    delivery->settled.len += sizeof session;
+}
+
+bool dm_delivery_settled(const struct dm_shard *shard, uint32_t index, uint32_t session)
+{
+    const struct delivery *delivery = delivery_at(shard, index);
+    const uint32_t *settled = (const void *)delivery->settled.bytes;
+    uint32_t place = settled_place(delivery, session);
+    return place < delivery->settled.len / sizeof *settled && settled[place] == session;
+}
+
+/* --- parts --- */
+
+void dm_part_free(struct dm_shard *shard, uint32_t index)
+{
+    struct part *part = part_at(shard, index);
+    DM_CHECK(part->first_delivery == 0 && part->waking == 0);
+    dm_filter_probe_dispose(&part->probe);
+    dm_envelope_release(part->envelope);
+    dm_slab_give(&shard->parts, index);
+}
+
+void dm_part_free_if_done(struct dm_shard *shard, uint32_t index)
+{
+    const struct part *part = part_at(shard, index);
+    if (!part->first_delivery && !part->scatter)
+        dm_part_free(shard, index);
+}
