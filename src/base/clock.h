@@ -11,6 +11,11 @@ uint64_t dm_clock_mono_ms(void);
 uint64_t dm_clock_mono_us(void);
 uint64_t dm_clock_wall_ms(void);
 
+static inline uint64_t dm_clock_earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 enum { DM_ISO_TIME_LEN = 24 };
 
 /* "2026-01-31T23:59:59.123Z" as ECMAScript's toISOString writes it; no NUL.

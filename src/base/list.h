@@ -17,6 +17,14 @@ static inline void dm_list_init(struct dm_list *head)
     head->next = head->prev = head;
 }
 
+static inline void dm_list_insert(struct dm_list *before, struct dm_list *link)
+{
+    link->next = before;
+    link->prev = before->prev;
+    before->prev->next = link;
+    before->prev = link;
+}
+
 static inline bool dm_list_empty(const struct dm_list *head)
 {
     return head->next == head;
@@ -29,10 +37,7 @@ static inline bool dm_list_linked(const struct dm_list *link)
 
 static inline void dm_list_push(struct dm_list *head, struct dm_list *link) /* at the tail */
 {
-    link->next = head;
-    link->prev = head->prev;
-    head->prev->next = link;
-    head->prev = link;
+    dm_list_insert(head, link);
 }
 
 static inline void dm_list_unlink(struct dm_list *link)

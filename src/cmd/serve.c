@@ -118,6 +118,14 @@ static void block_signals(sigset_t *signals)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* A second SIGTERM or SIGINT, in the drain, ends the process at once. */
+static void heed_signals(const sigset_t *signals)
+{
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+}
+
 /* New secrets and keys; everything else needs a restart. A broken file changes nothing. */
 static void reload(struct serving *serving, const struct dm_config *config)
 {
@@ -180,6 +188,7 @@ static int run(struct serving *serving, const struct dm_config *config)
     dm_log(DM_LOG_INFO, "listening", "address", dm_buf_text(&shown), "version", DM_VERSION, NULL);
     dm_buf_dispose(&shown);
     serve_until_told(serving, config, &signals);
+    heed_signals(&signals);
     dm_server_drain(serving->server);
     dm_database_close(&serving->database);
     dm_log(DM_LOG_INFO, "stopped", NULL);

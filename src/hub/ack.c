@@ -61,15 +61,7 @@ static void settle(struct dm_shard *shard, uint32_t pending_index, struct dm_sli
 void dm_session_acked(struct dm_shard *shard, uint32_t session, const struct dm_uuid *envelope,
                       struct dm_slice result)
 {
-    uint32_t state = session_at(shard, session)->state;
-    uint32_t i = state ? state_at(shard, state)->first_pending : 0;
-    while (i) {
-        const struct pending *pending = pending_at(shard, i);
-        const struct part *part = part_at(shard, delivery_at(shard, pending->delivery)->part);
-        if (dm_uuid_eq(&part->envelope->id, envelope))
-            break;
-        i = pending->session_next;
-    }
+    uint32_t i = dm_pending_find(shard, session, envelope);
     dm_metrics_add(shard->metrics, i ? DM_METRIC_ACKS : DM_METRIC_ACKS_IGNORED, 1);
     if (i)
         settle(shard, i, result.at ? result : DM_SLICE("null"));

@@ -1,4 +1,5 @@
 /* The awake users, in order of last use. */
+#include "base/clock.h"
 #include "hub/hub_priv.h"
 
 struct awake *dm_awake_of(const struct dm_shard *shard, uint32_t user)
@@ -10,6 +11,16 @@ void dm_awake_push(struct dm_shard *shard, struct awake *awake)
 {
     awake->last_event = dm_shard_now(shard);
     dm_list_push(&shard->recent, &awake->recent);
+    shard->recent_count++;
+}
+
+void dm_awake_put_first(struct dm_shard *shard, struct awake *awake)
+{
+    struct dm_list *first = shard->recent.next;
+    if (first != &shard->recent)
+        awake->last_event = dm_clock_earlier(awake->last_event,
+                                             DM_CONTAINER(first, struct awake, recent)->last_event);
+    dm_list_insert(first, &awake->recent);
     shard->recent_count++;
 }
 
@@ -55,5 +66,5 @@ uint64_t dm_awake_tick(struct dm_shard *shard, uint64_t now)
         dm_deliver_waiting(shard, DM_CONTAINER(link, struct awake, due)->user, DM_OK);
     uint64_t retry = dm_wake_tick(shard, now);
     uint64_t evict_at = dm_sleep_tick(shard, now);
-    return retry < evict_at ? retry : evict_at;
+    return dm_clock_earlier(retry, evict_at);
 }

@@ -89,6 +89,7 @@ static void send_back(struct dm_shard *shard, uint32_t part_index)
     scatter->awaited = part->awaited;
     scatter->part = part->first_delivery ? part_index : 0;
     part->scatter = NULL;
+    dm_filter_probe_dispose(&part->probe); /* unpacked it is larger than the envelope */
     dm_part_free_if_done(shard, part_index);
     dm_scatter_back(shard, scatter);
 }

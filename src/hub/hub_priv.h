@@ -165,7 +165,8 @@ struct dm_shard {
     struct dm_uuid_minter minter;
 
     struct dm_slab users, sessions, states, awakes, pendings, deliveries, parts, coordinations;
-    struct dm_index index; /* userId to struct user */
+    struct dm_index index;          /* userId to struct user */
+    struct dm_index delivery_index; /* user and envelope to struct delivery */
     uint64_t index_key[2];
 
     struct dm_list recent;  /* AWAKE users, least recently used first */
@@ -239,7 +240,8 @@ void dm_shard_forget_rows(struct dm_shard *shard, enum dm_store_kind kind,
 
 /* awake.c */
 struct awake *dm_awake_of(const struct dm_shard *shard, uint32_t user);
-void dm_awake_push(struct dm_shard *shard, struct awake *awake); /* AWAKE, and used just now */
+void dm_awake_push(struct dm_shard *shard, struct awake *awake);      /* AWAKE, and used just now */
+void dm_awake_put_first(struct dm_shard *shard, struct awake *awake); /* AWAKE, and to sleep next */
 void dm_awake_unlink(struct dm_shard *shard, struct awake *awake);
 void dm_awake_give(struct dm_shard *shard, uint32_t user); /* to ASLEEP */
 void dm_user_touch(struct dm_shard *shard, uint32_t user); /* AWAKE or SAVING: used just now */
@@ -264,6 +266,10 @@ void dm_part_end(struct dm_shard *shard, const struct scatter *scatter); /* it w
 /* pending.c */
 uint32_t dm_pending_add(struct dm_shard *shard, uint32_t session, uint32_t delivery);
 void dm_pending_remove(struct dm_shard *shard, uint32_t pending);
+uint32_t dm_pending_find(const struct dm_shard *shard, uint32_t session,
+                         const struct dm_uuid *envelope); /* 0: none */
+uint32_t dm_delivery_find(const struct dm_shard *shard, uint32_t user,
+                          const struct dm_uuid *envelope); /* 0: none is open */
 uint32_t dm_delivery_add(struct dm_shard *shard, uint32_t part, uint32_t user);
 void dm_delivery_remove(struct dm_shard *shard, uint32_t delivery);
 void dm_delivery_remember_settled(struct delivery *delivery, uint32_t session);

@@ -46,7 +46,61 @@ void dm_pending_remove(struct dm_shard *shard, uint32_t index)
     dm_slab_give(&shard->pendings, index);
 }
 
-/* --- deliveries and parts --- */
+/* The shorter of two lists decides: a session may await many envelopes, an envelope many sessions.
+ */
+uint32_t dm_pending_find(const struct dm_shard *shard, uint32_t session,
+                         const struct dm_uuid *envelope)
+{
+    uint32_t delivery = dm_delivery_find(shard, session_at(shard, session)->user, envelope);
+    uint32_t state = session_at(shard, session)->state;
+    uint32_t mine = state ? state_at(shard, state)->first_pending : 0;
+    uint32_t its = delivery ? delivery_at(shard, delivery)->first_pending : 0;
+    while (mine && its) {
+        if (pending_at(shard, mine)->delivery == delivery)
+            return mine;
+        if (pending_at(shard, its)->session == session)
+            return its;
+        mine = pending_at(shard, mine)->session_next;
+        its = pending_at(shard, its)->delivery_next;
+    }
+    return 0;
+}
+
+/* --- deliveries --- */
+
+struct delivery_key {
+    struct dm_uuid envelope;
+    uint32_t user;
+};
+
+_Static_assert(sizeof(struct delivery_key) == 20, "hashed whole, so without a gap");
+
+static struct delivery_key key_of(const struct dm_shard *shard, const struct delivery *delivery)
+{
+    return (struct delivery_key){part_at(shard, delivery->part)->envelope->id, delivery->user};
+}
+
+static uint64_t hash_of(const struct dm_shard *shard, const struct delivery_key *key)
+{
+    return dm_hash(shard->index_key, key, sizeof *key);
+}
+
+static bool has_key(const void *context, uint32_t value, struct dm_slice key)
+{
+    const struct dm_shard *shard = context;
+    struct delivery_key its = key_of(shard, delivery_at(shard, value));
+    return memcmp(&its, key.at, sizeof its) == 0;
+}
+
+uint32_t dm_delivery_find(const struct dm_shard *shard, uint32_t user,
+                          const struct dm_uuid *envelope)
+{
+    if (!user_at(shard, user)->first_delivery)
+        return 0;
+    struct delivery_key key = {*envelope, user};
+    return dm_index_find(&shard->delivery_index, hash_of(shard, &key), has_key, shard,
+                         dm_slice((const char *)&key, sizeof key));
+}
 
 uint32_t dm_delivery_add(struct dm_shard *shard, uint32_t part_index, uint32_t user_index)
 {
@@ -64,12 +118,16 @@ uint32_t dm_delivery_add(struct dm_shard *shard, uint32_t part_index, uint32_t u
         delivery_at(shard, part->first_delivery)->part_prev = index;
     user->first_delivery = index;
     part->first_delivery = index;
+    struct delivery_key key = key_of(shard, delivery);
+    dm_index_put(&shard->delivery_index, hash_of(shard, &key), index);
     return index;
 }
 
 void dm_delivery_remove(struct dm_shard *shard, uint32_t index)
 {
     struct delivery *delivery = delivery_at(shard, index);
+    struct delivery_key key = key_of(shard, delivery);
+    dm_index_remove(&shard->delivery_index, hash_of(shard, &key), index);
     if (delivery->user_next)
         delivery_at(shard, delivery->user_next)->user_prev = delivery->user_prev;
     if (delivery->user_prev)

@@ -53,7 +53,7 @@ static void finish(struct dm_shard *shard, uint32_t index)
     dm_heap_remove(&shard->deadlines, &at->deadline);
     dm_slab_give(&shard->coordinations, index);
     dm_metrics_sub(shard->metrics, DM_METRIC_PUBLISHES_OPEN, 1);
-    if (copy.awaited > 0)
+    if (copy.awaited > 0 && !copy.publish->err)
         dm_metrics_add(shard->metrics, DM_METRIC_PUBLISH_TIMEOUTS, 1);
     end_scatters(shard, copy.scatters, copy.awaited == 0);
     free(copy.next_target);
@@ -182,7 +182,9 @@ static void gather(struct dm_mail *mail, struct dm_shard *shard)
     publish->delivered += scatter->delivered;
     if (scatter->failed)
         publish->err = DM_ERR_UNAVAILABLE;
-    finish_if_done(shard, index, publish->timeout_ms != 0 && dm_timer_waits(&at->deadline));
+    /* Where a user could not be loaded the answer is an error already: acks change nothing. */
+    bool in_time = publish->timeout_ms != 0 && dm_timer_waits(&at->deadline);
+    finish_if_done(shard, index, in_time && !publish->err);
 }
 
 void dm_scatter_back(struct dm_shard *shard, struct scatter *scatter)

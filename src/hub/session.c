@@ -177,7 +177,7 @@ static void end_when_awake(struct dm_shard *shard, uint32_t index)
     session->flags = (uint8_t)((session->flags | SESSION_GONE) & ~SESSION_HELD);
     user->session_count--;
     dm_metrics_sub(shard->metrics, DM_METRIC_SESSIONS, 1);
-    if (user->state == USER_WAKING || (user->state == USER_ASLEEP && elsewhere))
+    if (elsewhere && (user->state == USER_WAKING || user->state == USER_ASLEEP))
         if (!dm_user_rouse(shard, session->user))
             return;
     dm_session_end(shard, index);
@@ -240,13 +240,13 @@ static void carry_out(struct dm_shard *shard, uint32_t session, const struct dm_
         change_filters(shard, session, command);
 }
 
-/* An ack to a user for whom no publish is open, or an unsubscribe with nothing subscribed, changes
+/* An ack of an envelope that nobody awaits, or an unsubscribe with nothing subscribed, changes
  * nothing: such a message wakes nobody. */
 static bool changes_nothing(const struct dm_shard *shard, const struct session *session,
                             const struct dm_command *command)
 {
     if (command->kind == DM_COMMAND_ACK)
-        return user_at(shard, session->user)->first_delivery == 0;
+        return dm_delivery_find(shard, session->user, &command->envelope) == 0;
     return command->kind == DM_COMMAND_UNSUBSCRIBE && !(session->flags & SESSION_FILTERED);
 }
 

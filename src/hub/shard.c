@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "hub/hub_priv.h"
 #include "model/name.h"
 
@@ -66,16 +67,12 @@ void dm_shard_destroy(struct dm_shard **shard_at)
     dm_slab_dispose(&shard->parts);
     dm_slab_dispose(&shard->coordinations);
     dm_index_dispose(&shard->index);
+    dm_index_dispose(&shard->delivery_index);
     dm_heap_dispose(&shard->deadlines);
     dm_buf_dispose(&shard->scratch);
     dm_buf_dispose(&shard->text);
     free(shard);
     *shard_at = NULL;
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* What a burst of evictions has freed goes back to the kernel once the burst is over. */
@@ -100,10 +97,13 @@ uint64_t dm_shard_tick(struct dm_shard *shard)
     uint32_t evicted_before = shard->evicted_since_trim;
     shard->now = shard->wall = 0;
     uint64_t now = dm_shard_now(shard);
-    uint64_t next = earlier(dm_publish_tick(shard, now), dm_awake_tick(shard, now));
-    next = earlier(next, trim_heap(shard, evicted_before, now));
+    uint64_t next = dm_clock_earlier(dm_publish_tick(shard, now), dm_awake_tick(shard, now));
+    return dm_clock_earlier(next, trim_heap(shard, evicted_before, now));
+}
+
+void dm_shard_end_turn(struct dm_shard *shard)
+{
     shard->now = shard->wall = 0;
-    return next;
 }
 
 void dm_shard_submit(struct dm_shard *shard, struct dm_store_op *op)
@@ -170,18 +170,25 @@ void *dm_shard_edge(const struct dm_shard *shard)
     return shard->ports.edge;
 }
 
-void dm_shard_close_sessions(struct dm_shard *shard, int code, struct dm_slice reason)
+uint32_t dm_shard_close_sessions(struct dm_shard *shard, int code, struct dm_slice reason)
 {
+    uint32_t closed = 0;
     for (uint32_t i = 1; i < dm_slab_end(&shard->users); i++) {
         const struct user *user = dm_slab_peek(&shard->users, i);
         if (user && user->id_len)
-            dm_user_close_sessions(shard, i, code, reason);
+            closed += dm_user_close_sessions(shard, i, code, reason);
     }
+    return closed;
 }
 
 uint32_t dm_shard_open_publishes(const struct dm_shard *shard)
 {
     return shard->coordinations.live;
+}
+
+void dm_shard_finish_publishes(struct dm_shard *shard)
+{
+    (void)dm_publish_tick(shard, UINT64_MAX);
 }
 
 uint32_t dm_shard_busy(const struct dm_shard *shard)

@@ -46,7 +46,9 @@ void dm_shard_destroy(struct dm_shard **shard);
  * monotonic time at which it wants to be called at the latest; UINT64_MAX: whenever. */
 uint64_t dm_shard_tick(struct dm_shard *shard);
 
-/* One reading of each clock a turn. */
+/* A turn's one reading of each clock: from its first use until dm_shard_end_turn, which whoever
+ * runs the shard calls last, before it waits. */
+void dm_shard_end_turn(struct dm_shard *shard);
 uint64_t dm_shard_now(struct dm_shard *shard);
 uint64_t dm_shard_wall(struct dm_shard *shard);
 
@@ -56,9 +58,11 @@ uint32_t dm_shard_owner(const struct dm_shard *shard, struct dm_slice user_id);
 struct dm_metrics *dm_shard_metrics(struct dm_shard *shard);
 void *dm_shard_edge(const struct dm_shard *shard);
 
-/* For a drain: ends every session with `code`; then what still keeps the shard busy (open
- * publishes, operations at the store). */
-void dm_shard_close_sessions(struct dm_shard *shard, int code, struct dm_slice reason);
+/* For a drain: ends every session with `code`, and says how many; answers the publishes that this
+ * shard coordinates with what there is; and what still keeps it busy (open publishes, operations
+ * at the store). */
+uint32_t dm_shard_close_sessions(struct dm_shard *shard, int code, struct dm_slice reason);
+void dm_shard_finish_publishes(struct dm_shard *shard);
 uint32_t dm_shard_open_publishes(const struct dm_shard *shard);
 uint32_t dm_shard_busy(const struct dm_shard *shard);
 

@@ -97,9 +97,12 @@ static void saved(struct dm_mail *mail, struct dm_shard *shard)
         shard->store_retry_at = dm_shard_now(shard) + STORE_RETRY_MS;
     }
     if (op->err || awake->touched) {
-        awake->touched = false;
         dm_user_move(shard, user, USER_AWAKE);
-        dm_awake_push(shard, awake);
+        if (awake->touched)
+            dm_awake_push(shard, awake);
+        else
+            dm_awake_put_first(shard, awake);
+        awake->touched = false;
         dm_user_free_if_unused(shard, user);
     } else {
         fall_asleep(shard, user);

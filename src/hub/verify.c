@@ -282,6 +282,7 @@ static void verify_coordinations(const struct dm_shard *shard)
 static void verify_counts(const struct dm_shard *shard, const struct census *census)
 {
     DM_CHECK(census->users == shard->users.live && census->users == shard->index.count);
+    DM_CHECK(shard->delivery_index.count == shard->deliveries.live);
     DM_CHECK(census->sessions == shard->sessions.live);
     DM_CHECK(census->states == shard->states.live);
     DM_CHECK(census->awakes == shard->awakes.live);

@@ -33,17 +33,6 @@ static void restore_filters(struct dm_shard *shard, uint32_t index, const struct
         session_at(shard, index)->flags |= SESSION_FILTERED;
 }
 
-/* The open delivery of an envelope at a user; 0 where its publish has been answered meanwhile. */
-static uint32_t delivery_of(const struct dm_shard *shard, uint32_t user,
-                            const struct dm_uuid *envelope_id)
-{
-    uint32_t i = user_at(shard, user)->first_delivery;
-    while (i &&
-           !dm_uuid_eq(&part_at(shard, delivery_at(shard, i)->part)->envelope->id, envelope_id))
-        i = delivery_at(shard, i)->user_next;
-    return i;
-}
-
 static void restore_pendings(struct dm_shard *shard, uint32_t index, const struct dm_store_op *op)
 {
     struct session *session = session_at(shard, index);
@@ -55,8 +44,9 @@ static void restore_pendings(struct dm_shard *shard, uint32_t index, const struc
     while (row && row > rows && dm_uuid_eq(&row[-1].session_id, &session->id))
         row--;
     for (; row && row < end && dm_uuid_eq(&row->session_id, &session->id); row++) {
-        uint32_t delivery = delivery_of(shard, session->user, &row->envelope_id);
-        if (!delivery || dm_delivery_settled(shard, delivery, index))
+        uint32_t delivery = dm_delivery_find(shard, session->user, &row->envelope_id);
+        if (!delivery /* its publish has been answered meanwhile */ ||
+            dm_delivery_settled(shard, delivery, index))
             continue;
         uint32_t pending = dm_pending_add(shard, index, delivery);
         pending_at(shard, pending)->stored = PENDING_STORED;
@@ -84,8 +74,10 @@ static void go_on(struct dm_shard *shard, uint32_t user)
     struct awake *awake = dm_awake_of(shard, user);
     if (!dm_list_empty(&awake->waiting))
         dm_list_push(&shard->due, &awake->due);
-    uint32_t next;
-    for (uint32_t i = user_at(shard, user)->first_session; i; i = next) {
+    uint32_t next = user_at(shard, user)->first_session;
+    if (!next)
+        dm_user_free_if_unused(shard, user);
+    for (uint32_t i = next; i; i = next) {
         struct session *session = session_at(shard, i);
         next = session->next;
         if (session->flags & SESSION_GONE) {

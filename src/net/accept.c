@@ -8,7 +8,23 @@
 #include "base/log.h"
 #include "net/loop_priv.h"
 
-enum { ACCEPTS_A_TURN = 64, ACCEPT_PAUSE_MS = 100 /* after the process ran out of descriptors */ };
+enum {
+    ACCEPTS_A_TURN = 64,
+    ACCEPT_PAUSE_MS = 100, /* after the process ran out of descriptors */
+    TELL_AGAIN_MS = 60000, /* that it did */
+};
+
+static void pause_accepting(struct dm_loop *loop, const char *why)
+{
+    uint64_t now = dm_shard_now(loop->shard);
+    h2o_socket_read_stop(loop->listener);
+    loop->accept_again_at = now + ACCEPT_PAUSE_MS;
+    dm_metrics_refuse(loop->metrics, DM_ERR_MAX_CONNECTIONS);
+    if (loop->accept_told_at && now - loop->accept_told_at < TELL_AGAIN_MS)
+        return;
+    loop->accept_told_at = now;
+    dm_log(DM_LOG_WARN, "accept_paused", "why", why, NULL);
+}
 
 static void on_accept(h2o_socket_t *listener, const char *err)
 {
@@ -18,12 +34,8 @@ static void on_accept(h2o_socket_t *listener, const char *err)
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
         if (!sock) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-                h2o_socket_read_stop(listener);
-                loop->accept_again_at = dm_shard_now(loop->shard) + ACCEPT_PAUSE_MS;
-                dm_metrics_refuse(loop->metrics, DM_ERR_MAX_CONNECTIONS);
-                dm_log(DM_LOG_WARN, "accept_paused", "why", strerror(errno), NULL);
-            }
+            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+                pause_accepting(loop, strerror(errno));
             return;
         }
         struct timeval now = *h2o_get_timestamp(&loop->context, NULL, NULL);

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "base/err.h"
 
 /*
  *   NEW ─ bytes ─► ARRIVING ─ whole ─► WAITING ─ answered ─► WRITING ─ taken ─► IDLE
@@ -15,6 +17,13 @@
  *
  * What a connection is doing is read off its socket at each sweep, not tracked.
  */
+enum {
+    ARRIVING_BYTES_MAX = 256 * 1024 * 1024, /* of the whole server */
+    LARGE_BYTES = 16 * 1024,
+    MANY = 64, /* connections, from which on the sweep comes more often */
+    BUSY_SWEEP_MS = 100,
+};
+
 enum doing { NEW, ARRIVING, WAITING, WRITING, IDLE };
 
 struct connection {
@@ -136,11 +145,35 @@ static uint64_t sweep_interval(const struct dm_server_options *options)
     return shortest / 4 ? shortest / 4 : 1;
 }
 
+/* Requests that have not wholly arrived may take so much memory and no more: past it the oldest of
+ * the large ones are ended. */
+static void bound_memory(struct dm_connections *connections, size_t arriving)
+{
+    size_t most = ARRIVING_BYTES_MAX / connections->options->shards;
+    for (struct dm_list *at = connections->all.next; at != &connections->all && arriving > most;
+         at = at->next) {
+        struct connection *connection = DM_CONTAINER(at, struct connection, link);
+        size_t size = connection->sock->input->size;
+        if (connection->ended || connection->doing != ARRIVING || size < LARGE_BYTES)
+            continue;
+        dm_metrics_refuse(connections->metrics, DM_ERR_OVERLOADED);
+        end(connection);
+        arriving -= size;
+    }
+}
+
 uint64_t dm_connections_sweep(struct dm_connections *connections, uint64_t now)
 {
-    for (struct dm_list *at = connections->all.next; at != &connections->all; at = at->next)
-        look_at(DM_CONTAINER(at, struct connection, link), now);
-    return now + sweep_interval(connections->options);
+    size_t arriving = 0;
+    for (struct dm_list *at = connections->all.next; at != &connections->all; at = at->next) {
+        struct connection *connection = DM_CONTAINER(at, struct connection, link);
+        look_at(connection, now);
+        if (connection->doing == ARRIVING)
+            arriving += connection->sock->input->size;
+    }
+    bound_memory(connections, arriving);
+    uint64_t interval = sweep_interval(connections->options);
+    return now + (connections->count < MANY ? interval : dm_clock_earlier(interval, BUSY_SWEEP_MS));
 }
 
 void dm_connections_end_idle(struct dm_connections *connections)

@@ -3,39 +3,65 @@
 
 void dm_loop_end(struct dm_loop *loop, uint64_t deadline_mono_ms)
 {
-    if (loop->drain_state != DM_DRAIN_SERVING)
+    if (loop->drain.state != DM_DRAIN_SERVING)
         return;
-    loop->drain_state = DM_DRAIN_FINISHING;
-    loop->end_by = deadline_mono_ms;
+    loop->drain.state = DM_DRAIN_FINISHING;
+    loop->drain.end_by = deadline_mono_ms;
+}
+
+/* Says `step` for this loop once; true when every loop has said it. */
+static bool all_have(struct dm_loop *loop, enum dm_drain_step step, bool here)
+{
+    if (here && !(loop->drain.said & 1u << step)) {
+        loop->drain.said |= 1u << step;
+        dm_server_step_done(loop->server, step);
+    }
+    return dm_server_all_have(loop->server, step);
 }
 
 static void close_sessions(struct dm_loop *loop)
 {
-    uint64_t before = atomic_load(&loop->metrics->values[DM_METRIC_SESSIONS]);
-    if (before == 0)
+    if (atomic_load(&loop->metrics->values[DM_METRIC_SESSIONS]) == 0)
         return;
-    dm_shard_close_sessions(loop->shard, 1012, DM_SLICE("The server is restarting"));
-    dm_metrics_add(loop->metrics, DM_METRIC_CLOSED_DRAIN, before);
+    uint32_t closed =
+        dm_shard_close_sessions(loop->shard, 1012, DM_SLICE("The server is restarting"));
+    dm_metrics_add(loop->metrics, DM_METRIC_CLOSED_DRAIN, closed);
     dm_burrow_flush(loop->burrow);
 }
 
+static void finish(struct dm_loop *loop, bool late)
+{
+    bool answered = dm_kept_count(loop->kept) == 0;
+    if (late)
+        dm_shard_finish_publishes(loop->shard);
+    if (all_have(loop, DM_DRAIN_ANSWERED, answered) || late)
+        loop->drain.state = DM_DRAIN_CLOSING;
+}
+
 /* Past end_by only the store is still waited for: what it owes points into this shard. */
+static void close_all(struct dm_loop *loop, bool late)
+{
+    if (late)
+        dm_shard_finish_publishes(loop->shard);
+    close_sessions(loop);
+    bool edge_ended = all_have(loop, DM_DRAIN_EDGE_ENDED, loop->connections.count == 0);
+    bool empty = edge_ended && dm_server_connections(loop->server) == 0 &&
+                 dm_burrow_count(loop->burrow) == 0;
+    if (all_have(loop, DM_DRAIN_EMPTY, (empty || late) && !dm_shard_busy(loop->shard)))
+        loop->drain.state = DM_DRAIN_LAST_TURN;
+}
+
 bool dm_loop_has_drained(struct dm_loop *loop)
 {
-    if (loop->drain_state == DM_DRAIN_SERVING)
+    if (loop->drain.state == DM_DRAIN_SERVING)
         return false;
-    bool late = dm_shard_now(loop->shard) >= loop->end_by;
-    if (late || !dm_shard_open_publishes(loop->shard))
-        loop->drain_state = DM_DRAIN_CLOSING;
+    if (loop->drain.state == DM_DRAIN_LAST_TURN)
+        return !dm_shard_busy(loop->shard);
+    bool late = dm_shard_now(loop->shard) >= loop->drain.end_by;
     dm_connections_end_idle(&loop->connections);
-    if (loop->connections.count == 0 && !loop->edge_ended) {
-        loop->edge_ended = true;
-        dm_server_edge_ended(loop->server);
-    }
-    if (loop->drain_state != DM_DRAIN_CLOSING)
-        return false;
-    close_sessions(loop);
-    if (dm_shard_busy(loop->shard))
-        return false;
-    return late || (dm_server_empty(loop->server) && dm_burrow_count(loop->burrow) == 0);
+    if (loop->drain.state == DM_DRAIN_FINISHING)
+        finish(loop, late);
+    if (loop->drain.state == DM_DRAIN_CLOSING)
+        close_all(loop, late);
+    return false;
 }

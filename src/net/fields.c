@@ -1,6 +1,8 @@
 /* Members of a request body. */
 #include "net/fields.h"
 
+#include <math.h>
+
 #include "codec/json.h"
 #include "codec/utf8.h"
 #include "model/limits.h"
@@ -17,9 +19,15 @@ struct dm_slice dm_field_decode(struct dm_request *request, struct dm_slice stri
     return dm_slice(copy, trimmed.len);
 }
 
-struct dm_slice dm_field_text(struct dm_request *request, struct dm_slice object, const char *name)
+struct dm_slice dm_field(struct dm_slice object, const char *name)
 {
     struct dm_slice value = dm_json_get(object, dm_slice_of(name));
+    return dm_json_kind(value) == DM_JSON_NULL ? DM_NO_SLICE : value;
+}
+
+struct dm_slice dm_field_text(struct dm_request *request, struct dm_slice object, const char *name)
+{
+    struct dm_slice value = dm_field(object, name);
     if (dm_json_kind(value) != DM_JSON_STRING)
         return DM_NO_SLICE;
     return dm_field_decode(request, value);
@@ -28,7 +36,7 @@ struct dm_slice dm_field_text(struct dm_request *request, struct dm_slice object
 bool dm_field_number(struct dm_slice object, const char *name, double most, double standard,
                      uint64_t *out)
 {
-    struct dm_slice value = dm_json_get(object, dm_slice_of(name));
+    struct dm_slice value = dm_field(object, name);
     double number = standard;
     if (dm_json_kind(value) == DM_JSON_NUMBER)
         number = dm_json_number(value);
@@ -36,13 +44,13 @@ bool dm_field_number(struct dm_slice object, const char *name, double most, doub
         return false;
     if (!(number >= 0 && number <= most))
         return false;
-    *out = (uint64_t)number;
+    *out = (uint64_t)ceil(number);
     return true;
 }
 
 bool dm_field_is(struct dm_slice object, const char *name)
 {
-    return dm_json_get(object, dm_slice_of(name)).at != NULL;
+    return dm_field(object, name).at != NULL;
 }
 
 static bool is_reserved(struct dm_slice type)

@@ -7,6 +7,10 @@
 
 #include "net/route.h"
 
+/* A member's value; absent where there is none or it is null, which many serializers write for
+ * what is not there. */
+struct dm_slice dm_field(struct dm_slice object, const char *name);
+
 /* A string member, decoded and trimmed (ECMAScript's trim); absent where there is no such member or
  * it is no string. */
 struct dm_slice dm_field_text(struct dm_request *request, struct dm_slice object, const char *name);
@@ -14,7 +18,7 @@ struct dm_slice dm_field_text(struct dm_request *request, struct dm_slice object
 /* Decodes and trims one string value. */
 struct dm_slice dm_field_decode(struct dm_request *request, struct dm_slice string);
 
-/* A whole number from 0 to `most`; `standard` where there is no such member. False: it is
+/* A number from 0 to `most`, rounded up; `standard` where there is no such member. False: it is
  * something else. */
 bool dm_field_number(struct dm_slice object, const char *name, double most, double standard,
                      uint64_t *out) DM_MUST_CHECK;

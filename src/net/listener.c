@@ -31,6 +31,10 @@ static int handed_over(void)
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
     if (!pid || !count || atol(pid) != (long)getpid() || atol(count) < 1)
         return -1;
+    int listens = 0;
+    socklen_t len = sizeof listens;
+    if (getsockopt(FIRST_HANDED_FD, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 || !listens)
+        return -1;
     fcntl(FIRST_HANDED_FD, F_SETFD, FD_CLOEXEC);
     fcntl(FIRST_HANDED_FD, F_SETFL, fcntl(FIRST_HANDED_FD, F_GETFL) | O_NONBLOCK);
     return FIRST_HANDED_FD;

@@ -89,7 +89,7 @@ void dm_loop_destroy(struct dm_loop **loop)
     dm_connections_dispose(&(*loop)->connections);
     dm_burrow_destroy(&(*loop)->burrow);
     dm_shard_destroy(&(*loop)->shard);
-    dm_pendings_destroy(&(*loop)->pendings);
+    dm_kept_destroy(&(*loop)->kept);
     dm_auth_release((*loop)->auth);
     free(*loop);
     *loop = NULL;
@@ -126,11 +126,6 @@ static void create_shard(struct dm_loop *loop, const struct dm_store *store)
     loop->shard = dm_shard_create(&options, &ports, loop->metrics);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Things that are due by the clock; returns when the next is. */
 static uint64_t run_timers(struct dm_loop *loop, uint64_t now)
 {
@@ -144,9 +139,9 @@ static uint64_t run_timers(struct dm_loop *loop, uint64_t now)
         dm_loop_resume_accepting(loop);
     uint64_t next = loop->sweep_at;
     if (loop->options->ping_interval_ms)
-        next = earlier(next, loop->ping_at);
+        next = dm_clock_earlier(next, loop->ping_at);
     if (loop->accept_again_at)
-        next = earlier(next, loop->accept_again_at);
+        next = dm_clock_earlier(next, loop->accept_again_at);
     return next;
 }
 
@@ -156,9 +151,10 @@ static uint64_t end_turn(struct dm_loop *loop)
     dm_burrow_flush(loop->burrow);
     uint64_t next = dm_shard_tick(loop->shard);
     uint64_t now = dm_shard_now(loop->shard);
-    next = earlier(next, run_timers(loop, now));
+    next = dm_clock_earlier(next, run_timers(loop, now));
     dm_burrow_flush(loop->burrow);
-    next = earlier(next, dm_burrow_tick(loop->burrow, now)); /* after it: it may start a linger */
+    next = dm_clock_earlier(
+        next, dm_burrow_tick(loop->burrow, now)); /* after it: it may start a linger */
     return next > now ? next - now : 0;
 }
 
@@ -171,13 +167,16 @@ void dm_loop_run(struct dm_loop *loop, const struct dm_store *store, int listen_
     configure_h2o(loop);
     h2o_multithread_register_receiver(loop->context.queue, &loop->receiver, on_mail);
     uint32_t share = loop->options->max_pending_requests / loop->options->shards;
-    loop->pendings = dm_pendings_create(share ? share : 1, loop->metrics);
+    loop->kept = dm_kept_create(share ? share : 1, loop->metrics);
     create_shard(loop, store);
     dm_loop_create_burrow(loop);
     set_up(context); /* waits for the other loops */
     dm_loop_start_accepting(loop, listen_fd);
     while (!dm_loop_has_drained(loop)) {
-        uint64_t wait = earlier(end_turn(loop), loop->end_by ? DRAINING_TURN_MS : LONGEST_TURN_MS);
+        uint64_t wait = dm_clock_earlier(end_turn(loop), loop->drain.state != DM_DRAIN_SERVING
+                                                             ? DRAINING_TURN_MS
+                                                             : LONGEST_TURN_MS);
+        dm_shard_end_turn(loop->shard); /* what the poll brings is of another time */
         h2o_evloop_run(loop->h2o, (int32_t)wait);
     }
 }
@@ -204,9 +203,9 @@ struct dm_metrics *dm_loop_metrics(struct dm_loop *loop)
     return loop->metrics;
 }
 
-struct dm_pendings *dm_loop_pendings(struct dm_loop *loop)
+struct dm_kept *dm_loop_kept(struct dm_loop *loop)
 {
-    return loop->pendings;
+    return loop->kept;
 }
 
 const struct dm_auth *dm_loop_auth(const struct dm_loop *loop)

@@ -14,7 +14,7 @@
 #include "hub/session.h"
 #include "hub/shard.h"
 #include "net/burrow.h"
-#include "net/pending.h"
+#include "net/kept.h"
 #include "net/server.h"
 
 struct st_h2o_context_t;
@@ -35,7 +35,7 @@ struct dm_loop *dm_loop_of_shard(const struct dm_shard *shard);
 struct dm_shard *dm_loop_shard(struct dm_loop *loop);
 struct dm_server *dm_loop_server(struct dm_loop *loop);
 struct dm_metrics *dm_loop_metrics(struct dm_loop *loop);
-struct dm_pendings *dm_loop_pendings(struct dm_loop *loop);
+struct dm_kept *dm_loop_kept(struct dm_loop *loop);
 const struct dm_auth *dm_loop_auth(const struct dm_loop *loop);
 void dm_loop_set_auth(struct dm_loop *loop, struct dm_auth *auth);
 

@@ -12,13 +12,23 @@
 #include "net/loop.h"
 
 /*
- *   SERVING ──told to end──► FINISHING ──no publish is open, or too late──► CLOSING
+ *   SERVING ─told to end─► FINISHING ─all answered, or late─► CLOSING ─all empty─► LAST_TURN
  *
- * FINISHING: no connection is accepted, open publishes wait for their acks.
+ * FINISHING: no connection is accepted and no new request taken; what is open
+ * is answered, and because a publish of one loop may await sessions of another,
+ * none goes on before all have answered.
  * CLOSING: sessions are closed with 1012, those still on their way when they
- * arrive; the loop ends when nothing is left that could bring it another.
+ * arrive; then what is written is waited for. Nobody leaves while another loop
+ * could still send it mail.
+ * LAST_TURN: runs the mail that was sent before the last loop had become empty.
  */
-enum dm_drain_state { DM_DRAIN_SERVING, DM_DRAIN_FINISHING, DM_DRAIN_CLOSING };
+enum dm_drain_state { DM_DRAIN_SERVING, DM_DRAIN_FINISHING, DM_DRAIN_CLOSING, DM_DRAIN_LAST_TURN };
+
+struct dm_drain {
+    enum dm_drain_state state;
+    unsigned said;   /* bits of enum dm_drain_step: told to the server */
+    uint64_t end_by; /* ms of the monotonic clock: then it is late */
+};
 
 struct dm_loop {
     struct dm_server *server;
@@ -37,12 +47,11 @@ struct dm_loop {
     struct dm_shard *shard;
     struct dm_burrow *burrow;
     struct dm_connections connections;
-    struct dm_pendings *pendings;
+    struct dm_kept *kept;
 
-    uint64_t sweep_at, ping_at, accept_again_at;
-    enum dm_drain_state drain_state;
-    uint64_t end_by; /* ms of the monotonic clock */
-    bool edge_ended; /* none of its HTTP connections is left, and the server knows */
+    uint64_t sweep_at, ping_at;
+    uint64_t accept_again_at, accept_told_at; /* after a want of descriptors; 0: none */
+    struct dm_drain drain;
 };
 
 /* --- accept.c --- */

@@ -67,10 +67,12 @@ void *dm_request_alloc(struct dm_request *request, size_t size)
     return h2o_mem_alloc_pool(&request->h2o->pool, size);
 }
 
-int dm_request_keep(struct dm_request *request, struct dm_handle *out)
+int dm_request_keep(struct dm_request *request, enum dm_keep how, struct dm_handle *out)
 {
-    return dm_pending_take(dm_loop_pendings(request->loop), request->h2o,
-                           request->known ? &request->principal : NULL, out);
+    if (dm_server_draining(dm_loop_server(request->loop)))
+        return DM_ERR_SHUTTING_DOWN;
+    const struct dm_principal *holder = how == DM_KEEP_LONG ? &request->principal : NULL;
+    return dm_kept_take(dm_loop_kept(request->loop), request->h2o, holder, out);
 }
 
 void dm_reply_json(struct dm_request *request, int status, struct dm_slice body)
@@ -94,7 +96,7 @@ void dm_reply_error(struct dm_request *request, int err)
 void dm_reply_later_json(struct dm_loop *loop, struct dm_handle handle, int status,
                          struct dm_slice body)
 {
-    h2o_req_t *req = dm_pending_answer(dm_loop_pendings(loop), handle);
+    h2o_req_t *req = dm_kept_answer(dm_loop_kept(loop), handle);
     if (!req)
         return;
     dm_reply_cors(req, options_of(loop));
@@ -103,7 +105,7 @@ void dm_reply_later_json(struct dm_loop *loop, struct dm_handle handle, int stat
 
 void dm_reply_later_error(struct dm_loop *loop, struct dm_handle handle, int err)
 {
-    h2o_req_t *req = dm_pending_answer(dm_loop_pendings(loop), handle);
+    h2o_req_t *req = dm_kept_answer(dm_loop_kept(loop), handle);
     if (!req)
         return;
     dm_metrics_refuse(dm_loop_metrics(loop), err);

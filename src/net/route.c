@@ -8,7 +8,9 @@
 
 #include "base/alloc.h"
 #include "codec/json.h"
+#include "codec/utf8.h"
 #include "net/framing.h"
+#include "net/later.h"
 #include "net/loop.h"
 #include "net/reply.h"
 
@@ -90,7 +92,7 @@ static void find(const struct dm_server_options *options, struct dm_slice path,
         for (const struct dm_route *route = options->routes[table]; route->pattern; route++) {
             if (!matches(route->pattern, segments, count, args, &arg_count))
                 continue;
-            allow(match, route->method);
+            allow(match, strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method);
             if (match->route || !takes_method(route, method))
                 continue;
             match->route = route;
@@ -179,7 +181,9 @@ static int read_body(struct dm_request *request, enum dm_body body)
     h2o_iovec_t entity = request->h2o->entity;
     struct dm_slice text = dm_slice(entity.base, entity.len);
     struct dm_slice type = dm_request_header(request, DM_SLICE("content-type"));
-    if (body == DM_BODY_OPTIONAL && !text.len && !type.at) {
+    if (dm_slice_starts(text, DM_SLICE("\xEF\xBB\xBF"))) /* as the Fetch standard reads JSON */
+        text = dm_slice_from(text, 3);
+    if (body == DM_BODY_OPTIONAL && !text.len) {
         request->body = DM_SLICE("{}");
         return DM_OK;
     }
@@ -210,6 +214,8 @@ static int decode_args(struct dm_request *request, const struct match *match)
     for (size_t i = 0; i < match->arg_count; i++)
         if (!dm_request_decode(request, match->args[i], &request->args[i]))
             return DM_ERR_INVALID_NAME;
+        else
+            request->args[i] = dm_utf8_trim(request->args[i]);
     request->arg_count = match->arg_count;
     return DM_OK;
 }
@@ -220,8 +226,10 @@ static int carry_out(struct dm_request *request)
         dm_slice(request->h2o->input.method.base, request->h2o->input.method.len);
     struct match match;
     find(options_of(request), request->path, method, &match);
-    if (!match.allow[0])
+    if (!match.allow[0]) {
+        request->why = dm_later_path(request->path);
         return DM_ERR_NOT_FOUND;
+    }
     if (dm_slice_eq(method, DM_SLICE("OPTIONS"))) {
         allow(&match, "OPTIONS");
         answer_preflight(request, &match);
@@ -253,13 +261,28 @@ static int check_head(struct dm_request *request)
         request->why = dm_slice_of(wrong);
         return DM_ERR_BAD_FRAMING;
     }
+    /* h2o reads "0x10" as a chunk of no bytes: what follows may have been meant otherwise. */
+    if (facts.encodings)
+        req->http1_is_persistent = 0;
     return facts.size > options_of(request)->limits.max_header ? DM_ERR_HEADERS_TOO_LARGE : DM_OK;
+}
+
+/* "http://host/path" is what a proxy may be sent, and a server must take (RFC 9112 section 3.2.2).
+ */
+static struct dm_slice origin_form(struct dm_slice target)
+{
+    if (!dm_slice_starts(target, DM_SLICE("http://")) &&
+        !dm_slice_starts(target, DM_SLICE("https://")))
+        return target;
+    struct dm_slice rest = dm_slice_from(target, sizeof "https://" - 1);
+    const char *path = memchr(rest.at, '/', rest.len);
+    return path ? dm_slice_from(rest, (size_t)(path - rest.at)) : DM_SLICE("/");
 }
 
 void dm_route(struct dm_loop *loop, h2o_req_t *req)
 {
     struct dm_request request = {.h2o = req, .loop = loop};
-    struct dm_slice target = dm_slice(req->input.path.base, req->input.path.len);
+    struct dm_slice target = origin_form(dm_slice(req->input.path.base, req->input.path.len));
     request.path = dm_slice_split(&target, '?');
     request.query = target;
     dm_metrics_add(dm_loop_metrics(loop), DM_METRIC_HTTP_REQUESTS, 1);

@@ -13,7 +13,7 @@
 
 #include "auth/auth.h"
 #include "base/buf.h"
-#include "net/pending.h"
+#include "net/kept.h"
 
 struct dm_loop;
 struct dm_request;
@@ -72,8 +72,11 @@ bool dm_request_decode(struct dm_request *request, struct dm_slice raw,
 /* Memory that lives as long as the request. */
 void *dm_request_alloc(struct dm_request *request, size_t size);
 
-/* Keeps the request for a late answer. */
-int dm_request_keep(struct dm_request *request, struct dm_handle *out) DM_MUST_CHECK;
+/* Keeps the request for a late answer: of one that may wait long for others, each principal may
+ * have a share only. */
+enum dm_keep { DM_KEEP_SHORT, DM_KEEP_LONG };
+int dm_request_keep(struct dm_request *request, enum dm_keep how,
+                    struct dm_handle *out) DM_MUST_CHECK;
 
 /* Answers. After any of these the request is no longer the caller's. */
 void dm_reply_json(struct dm_request *request, int status, struct dm_slice body);

@@ -40,13 +40,15 @@ static struct dm_envelope *make_envelope(struct dm_request *request, struct dm_s
 {
     struct dm_shard *shard = dm_loop_shard(request->loop);
     struct dm_uuid id = dm_shard_mint(shard);
-    return dm_envelope_create(&id, ts ? ts : dm_shard_wall(shard), type, payload, label);
+    return dm_envelope_create(&id, ts, type, payload, label);
 }
 
 /* Keeps the request and starts; on an error what was made is gone again. */
 static int start(struct dm_request *request, struct publishing *publishing)
 {
-    int err = dm_request_keep(request, &publishing->handle);
+    int err =
+        dm_request_keep(request, publishing->publish.timeout_ms ? DM_KEEP_LONG : DM_KEEP_SHORT,
+                        &publishing->handle);
     if (err) {
         publishing_destroy(publishing);
         return err;
@@ -94,7 +96,7 @@ static void published(struct dm_publish *publish, struct dm_shard *here)
 /* What the contract has and this version does not. */
 static int refuse_later_fields(struct dm_request *request)
 {
-    struct dm_slice durable = dm_json_get(request->body, DM_SLICE("durable"));
+    struct dm_slice durable = dm_field(request->body, "durable");
     const char *which = NULL;
     if (dm_field_is(request->body, "channel"))
         which = "This version does not publish to channels yet";
@@ -110,7 +112,7 @@ static int refuse_later_fields(struct dm_request *request)
 
 static int read_targets(struct dm_request *request, struct dm_targets *targets)
 {
-    struct dm_slice many = dm_json_get(request->body, DM_SLICE("userIds"));
+    struct dm_slice many = dm_field(request->body, "userIds");
     struct dm_slice one = dm_field_text(request, request->body, "userId");
     if (many.at && dm_field_is(request->body, "userId"))
         return dm_field_wrong(request, "Give either userId or userIds");
@@ -147,8 +149,9 @@ static int publish(struct dm_request *request)
         publishing_destroy(publishing);
         return err;
     }
-    publishing->publish.envelope = make_envelope(
-        request, type, dm_json_get(request->body, DM_SLICE("payload")), DM_NO_SLICE, 0);
+    publishing->publish.envelope =
+        make_envelope(request, type, dm_json_get(request->body, DM_SLICE("payload")), DM_NO_SLICE,
+                      dm_shard_wall(dm_loop_shard(request->loop)));
     publishing->publish.timeout_ms = (uint32_t)timeout_ms;
     publishing->publish.done = published;
     return start(request, publishing);
@@ -156,18 +159,20 @@ static int publish(struct dm_request *request)
 
 /* --- the sends --- */
 
+#define LAST_TS 253402300799999.0 /* the last millisecond of the year 9999 */
+
 /* {type,data?,id?,ts?}: the id is a label only. */
 static int read_event(struct dm_request *request, struct dm_slice event,
                       struct dm_envelope **envelope)
 {
     struct dm_slice type, label = dm_field_text(request, event, "id");
-    uint64_t ts;
+    uint64_t ts, now = dm_shard_wall(dm_loop_shard(request->loop));
     if (!dm_field_text(request, event, "type").len)
         return dm_field_wrong(request, "type is required");
     if (dm_field_is(event, "id") && (!label.len || label.len > DM_CHANNEL_NAME_MAX))
         return dm_field_wrong(request, "id must be a string of 1 to 200 bytes");
-    if (!dm_field_number(event, "ts", 8.64e15, 0, &ts))
-        return dm_field_wrong(request, "ts must be a time in milliseconds");
+    if (!dm_field_number(event, "ts", LAST_TS, (double)now, &ts))
+        return dm_field_wrong(request, "ts must be a time in milliseconds, of the years to 9999");
     int err = dm_field_type(request, event, &type);
     if (err)
         return err;
@@ -262,7 +267,7 @@ static int start_to_all(struct dm_request *request, struct publishing *publishin
 
 static int send_to_users(struct dm_request *request)
 {
-    struct dm_slice many = dm_json_get(request->body, DM_SLICE("userIds"));
+    struct dm_slice many = dm_field(request->body, "userIds");
     struct dm_slice event = dm_json_get(request->body, DM_SLICE("event"));
     if (!many.at)
         return dm_field_wrong(request, "userIds is required");

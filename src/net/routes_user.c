@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "codec/json.h"
+#include "codec/utf8.h"
 #include "hub/user.h"
 #include "model/name.h"
 #include "net/fields.h"
@@ -35,7 +36,7 @@ static int ask(struct dm_request *request, enum dm_user_question question, struc
     struct dm_handle handle;
     if (!dm_user_id_valid(user_id))
         return DM_ERR_INVALID_NAME;
-    int err = dm_request_keep(request, &handle);
+    int err = dm_request_keep(request, DM_KEEP_SHORT, &handle);
     if (err)
         return err;
     struct asking *asking = DM_NEW(struct asking);
@@ -60,6 +61,8 @@ static int disconnect(struct dm_request *request)
     struct dm_slice reason = dm_field_text(request, request->body, "reason");
     if (dm_field_is(request->body, "reason") && !reason.at)
         return dm_field_wrong(request, "reason must be a string");
+    if (!dm_utf8_valid(reason)) /* a lone surrogate: no Close frame can carry it */
+        return dm_field_wrong(request, "reason must be well-formed Unicode");
     if (reason.len > DM_FRAME_MAX_CONTROL - 2)
         return dm_field_wrong(request, "reason is longer than 123 bytes");
     return ask(request, DM_USER_DISCONNECT,

@@ -26,8 +26,8 @@ struct dm_server {
     pthread_barrier_t set_up; /* the loops and the main thread */
     const struct dm_metrics **metrics;
     size_t metrics_count;
-    _Atomic uint32_t connections; /* WebSockets of all shards, and those on their way */
-    _Atomic uint32_t edges;       /* loops that may still have HTTP connections */
+    _Atomic uint32_t connections;           /* WebSockets of all shards, and those on their way */
+    _Atomic uint32_t steps[DM_DRAIN_STEPS]; /* how many loops have made each */
     _Atomic bool draining;
 };
 
@@ -36,7 +36,6 @@ struct dm_server *dm_server_create(const struct dm_server_options *options, stru
     struct dm_server *server = DM_NEW(struct dm_server);
     DM_CHECK(options->shards >= 1 && options->shards <= DM_SHARDS_MAX);
     server->options = *options;
-    server->edges = options->shards;
     server->workers = dm_calloc(options->shards, sizeof *server->workers);
     server->metrics =
         dm_calloc(options->shards + ADDED_METRICS_MAX, sizeof(const struct dm_metrics *));
@@ -187,12 +186,17 @@ bool dm_server_draining(const struct dm_server *server)
     return atomic_load(&server->draining);
 }
 
-void dm_server_edge_ended(struct dm_server *server)
+uint32_t dm_server_connections(const struct dm_server *server)
 {
-    atomic_fetch_sub(&server->edges, 1);
+    return atomic_load(&server->connections);
 }
 
-bool dm_server_empty(const struct dm_server *server)
+void dm_server_step_done(struct dm_server *server, enum dm_drain_step step)
 {
-    return atomic_load(&server->edges) == 0 && atomic_load(&server->connections) == 0;
+    atomic_fetch_add(&server->steps[step], 1);
+}
+
+bool dm_server_all_have(const struct dm_server *server, enum dm_drain_step step)
+{
+    return atomic_load(&server->steps[step]) == server->options.shards;
 }

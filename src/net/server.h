@@ -48,8 +48,9 @@ void dm_server_start(struct dm_server *server, const struct dm_store *store, int
 /* New secrets: every loop changes over between two turns. */
 void dm_server_set_auth(struct dm_server *server, struct dm_auth *auth);
 
-/* Stops accepting, lets open publishes finish (at most drain_timeout), closes the sessions with
- * 1012, and returns when the loops have ended and the store owes nothing. */
+/* Stops accepting, answers new requests with 503, lets open publishes finish (at most
+ * drain_timeout), closes the sessions with 1012, and returns when the loops have ended and the
+ * store owes nothing. From its return on nothing may be posted to a shard. */
 void dm_server_drain(struct dm_server *server);
 
 /* For every loop and for the admin routes; any thread. */
@@ -62,11 +63,13 @@ size_t dm_server_metrics(const struct dm_server *server, const struct dm_metrics
 /* One atomic count of the sessions of all shards, for max_connections. */
 bool dm_server_take_connection(struct dm_server *server);
 void dm_server_give_connection(struct dm_server *server);
+uint32_t dm_server_connections(const struct dm_server *server);
 bool dm_server_draining(const struct dm_server *server);
 
-/* In a drain: each loop says once that its last HTTP connection is gone. Empty, when all have, and
- * no WebSocket is left or on its way: nothing can come to any loop any more. */
-void dm_server_edge_ended(struct dm_server *server);
-bool dm_server_empty(const struct dm_server *server);
+/* What each loop says once in a drain, and none takes back: it owes no answer; it has no HTTP
+ * connection left, so it starts no WebSocket; nothing is left in it. */
+enum dm_drain_step { DM_DRAIN_ANSWERED, DM_DRAIN_EDGE_ENDED, DM_DRAIN_EMPTY, DM_DRAIN_STEPS };
+void dm_server_step_done(struct dm_server *server, enum dm_drain_step step);
+bool dm_server_all_have(const struct dm_server *server, enum dm_drain_step step);
 
 #endif

@@ -44,7 +44,8 @@ int dm_handshake_read(struct dm_request *request, struct dm_handshake *handshake
 {
     h2o_req_t *req = request->h2o;
     struct dm_slice upgrade = dm_slice(req->upgrade.base, req->upgrade.len);
-    if (req->version < 0x101 || !upgrade.at || !has_token(upgrade, DM_SLICE("websocket")))
+    if (!h2o_memis(req->method.base, req->method.len, H2O_STRLIT("GET")) || req->version < 0x101 ||
+        !upgrade.at || !has_token(upgrade, DM_SLICE("websocket")))
         return DM_ERR_UPGRADE_REQUIRED;
     struct dm_slice version = dm_request_header(request, DM_SLICE("sec-websocket-version"));
     if (!dm_slice_eq(version, DM_SLICE("13")))
@@ -175,7 +176,7 @@ static void on_admission(struct dm_admission *admission, struct dm_shard *here)
         free(arrival);
         return;
     }
-    h2o_req_t *req = dm_pending_answer(dm_loop_pendings(loop), arrival->handle);
+    h2o_req_t *req = dm_kept_answer(dm_loop_kept(loop), arrival->handle);
     if (!req) {
         turn_back(arrival);
         return;
@@ -186,11 +187,9 @@ static void on_admission(struct dm_admission *admission, struct dm_shard *here)
 static int take_places(struct dm_request *request, struct dm_handle *handle)
 {
     struct dm_server *server = dm_loop_server(request->loop);
-    if (dm_server_draining(server))
-        return DM_ERR_SHUTTING_DOWN;
     if (!dm_server_take_connection(server))
         return DM_ERR_MAX_CONNECTIONS;
-    int err = dm_request_keep(request, handle);
+    int err = dm_request_keep(request, DM_KEEP_SHORT, handle);
     if (err)
         dm_server_give_connection(server);
     return err;

@@ -64,25 +64,32 @@ static void finish(struct dm_checkpointer *checkpointer)
     dm_queue_poke(checkpointer->poke);
 }
 
-/* The connection is opened at the first need, and anew after a failure. */
-static void copy_aside(struct dm_checkpointer *checkpointer, struct dm_connection *connection)
+static bool open_connection(struct dm_checkpointer *checkpointer, struct dm_connection *connection)
 {
     struct dm_buf why = DM_BUF_INIT;
-    if (!connection->db &&
-        dm_connection_open(connection, &checkpointer->settings, &why) != SQLITE_OK) {
+    bool open = connection->db ||
+                dm_connection_open(connection, &checkpointer->settings, &why) == SQLITE_OK;
+    if (!open)
         complain(checkpointer, dm_buf_text(&why));
-    } else {
-        int rc = copy(checkpointer, connection);
-        if (rc != SQLITE_OK && rc != SQLITE_BUSY)
-            dm_connection_close(connection);
-    }
     dm_buf_dispose(&why);
+    return open;
+}
+
+/* After any failure the next copy starts on a new connection. */
+static void copy_aside(struct dm_checkpointer *checkpointer, struct dm_connection *connection)
+{
+    if (!open_connection(checkpointer, connection))
+        return;
+    int rc = copy(checkpointer, connection);
+    if (rc != SQLITE_OK && rc != SQLITE_BUSY)
+        dm_connection_close(connection);
 }
 
 static void *run(void *self)
 {
     struct dm_checkpointer *checkpointer = self;
     struct dm_connection connection = {0};
+    (void)!open_connection(checkpointer, &connection); /* while descriptors are at hand */
     while (await(checkpointer)) {
         copy_aside(checkpointer, &connection);
         finish(checkpointer);

@@ -51,6 +51,12 @@ static int make_file(const char *path, struct dm_buf *why)
     struct stat file;
     if (stat(path, &file) != 0)
         return refuse(why, path, "the database cannot be read");
+    if (S_ISREG(file.st_mode) && file.st_nlink > 1) {
+        dm_buf_printf(why,
+                      "%s: has %lu names (hard links), and a lock on one does not hold at another",
+                      path, (unsigned long)file.st_nlink);
+        return DM_ERR_UNAVAILABLE;
+    }
     if (S_ISREG(file.st_mode))
         return DM_OK;
     dm_buf_printf(why, "%s: is not a file; name the file of the database", path);

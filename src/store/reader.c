@@ -13,6 +13,7 @@ enum { IDLE_MS = 1000 }; /* after so long without work the page cache is given b
 struct reader {
     struct dm_readers *all;
     struct dm_connection connection;
+    bool failing;
     struct dm_buf key; /* the userId bound: the operation's own text moves as rows are added */
 };
 
@@ -93,6 +94,16 @@ static int open_connection(struct reader *reader, struct dm_buf *why)
     return rc;
 }
 
+/* The first failure and the recovery: what is between them may be thousands a second. */
+static void tell(struct reader *reader, const char *error)
+{
+    if (error && !reader->failing)
+        dm_log(DM_LOG_ERROR, "store_read_failed", "error", error, NULL);
+    else if (!error && reader->failing)
+        dm_log(DM_LOG_INFO, "store_reads_recovered", NULL);
+    reader->failing = error != NULL;
+}
+
 /* After any failure the next load starts on a new connection. */
 static void serve(struct reader *reader, struct dm_store_op *op)
 {
@@ -107,8 +118,8 @@ static void serve(struct reader *reader, struct dm_store_op *op)
         }
     }
     op->err = DM_OK;
+    tell(reader, rc == SQLITE_OK ? NULL : dm_buf_text(&why));
     if (rc != SQLITE_OK) {
-        dm_log(DM_LOG_ERROR, "store_read_failed", "error", dm_buf_text(&why), NULL);
         op->err = DM_ERR_UNAVAILABLE;
         op->session_count = op->pending_count = 0; /* half a user is none */
         op->text.len = text_len;
@@ -128,7 +139,11 @@ static void *run(void *self)
 {
     struct reader reader = {.all = self};
     struct dm_readers *all = self;
+    struct dm_buf why = DM_BUF_INIT;
     bool slim = true;
+    /* Now, while descriptors are at hand; where it fails the first load tries again, and tells. */
+    (void)!open_connection(&reader, &why);
+    dm_buf_dispose(&why);
     for (;;) {
         struct dm_batch batch =
             dm_queue_take(&all->queue, 1, slim ? DM_QUEUE_FOR_EVER : (int64_t)IDLE_MS);

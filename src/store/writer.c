@@ -33,6 +33,16 @@ static int prepare(struct dm_writer *writer, struct dm_buf *why)
     return rc;
 }
 
+/* At once after a first failure, then less and less often, until a batch is written: a probe may
+ * fit where a batch does not. */
+static void wait_to_retry(struct dm_writer *writer)
+{
+    writer->retry_at = dm_clock_mono_ms() + writer->retry_after;
+    writer->retry_after = writer->retry_after ? 2 * writer->retry_after : RETRY_MS_MIN;
+    if (writer->retry_after > RETRY_MS_MAX)
+        writer->retry_after = RETRY_MS_MAX;
+}
+
 /* Logs, and leaves the connection closed, whatever state its transaction was in. */
 static void go_down(struct dm_writer *writer, const char *event)
 {
@@ -44,8 +54,7 @@ static void go_down(struct dm_writer *writer, const char *event)
     if (!sqlite3_get_autocommit(writer->connection.db))
         (void)!dm_connection_run(&writer->connection, DM_STATEMENT_ROLLBACK); /* closing does too */
     dm_connection_close(&writer->connection);
-    writer->retry_at = dm_clock_mono_ms();
-    writer->retry_after = RETRY_MS_MIN;
+    wait_to_retry(writer);
 }
 
 /* A small commit that changes nothing but writes a page: that the file opens says little of
@@ -79,13 +88,10 @@ static void try_again(struct dm_writer *writer)
         atomic_store(&writer->state, DM_WRITER_SERVING);
         dm_log(DM_LOG_INFO, "store_recovered", NULL);
     } else {
-        bool first = writer->retry_after == RETRY_MS_MIN;
+        bool first = writer->retry_after <= RETRY_MS_MIN;
         dm_log(first ? DM_LOG_WARN : DM_LOG_DEBUG, "store_still_down", "error", dm_buf_text(&why),
                NULL);
-        writer->retry_at = dm_clock_mono_ms() + writer->retry_after;
-        writer->retry_after *= 2;
-        if (writer->retry_after > RETRY_MS_MAX)
-            writer->retry_after = RETRY_MS_MAX;
+        wait_to_retry(writer);
     }
     dm_buf_dispose(&why);
 }
@@ -127,6 +133,8 @@ static void write_all(struct dm_writer *writer, struct dm_store_op *first)
         dm_metrics_add(writer->metrics, DM_METRIC_STORE_COMMIT_FAILURES, 1);
         go_down(writer, "store_commit_failed");
         fail_all(first, DM_ERR_COMMIT_UNKNOWN);
+    } else {
+        writer->retry_after = 0;
     }
 }
 

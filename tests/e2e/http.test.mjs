@@ -1,10 +1,11 @@
 // The HTTP edge: every refusal with its status, CORS, and requests that no
 // well-behaved client would send.
 import assert from "node:assert/strict";
+import { upgrade } from "./lib/raw.mjs";
 import { serve } from "./lib/server.mjs";
 import { test } from "./lib/test.mjs";
 import { API_KEY } from "./lib/token.mjs";
-import { sleep } from "./lib/wait.mjs";
+import { sleep, until } from "./lib/wait.mjs";
 
 const KEY = `Authorization: Bearer ${API_KEY}\r\n`;
 const JSON_TYPE = "Content-Type: application/json\r\n";
@@ -52,8 +53,9 @@ test("/publish checks token, content type, JSON, fields, in that order, with the
     assert.equal(answer.json.error, error);
     assert.equal(answer.headers["access-control-allow-origin"], "*");
   }
-  for (const body of ["", " ", "nul", "{]", '{"userId":"alice",}', '{"userId":"alice"} x', "\ufeff{}", '{"userId":"a\nb"}'])
+  for (const body of ["", " ", "nul", "{]", '{"userId":"alice",}', '{"userId":"alice"} x', '{"userId":"a\nb"}'])
     assert.equal((await publish(body, "application/json")).json.error, "Invalid JSON body", JSON.stringify(body));
+  assert.equal((await publish("\ufeff{}", "application/json")).json.error, "userId is required", "a byte order mark is passed over");
   const broken = Buffer.concat([Buffer.from('{"userId":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]);
   assert.equal((await publish(broken, "application/json")).json.error, "Invalid JSON body");
 });
@@ -164,6 +166,64 @@ test("a chunked body is read like any other, and bounded like any other", async 
   const big = await dm.raw();
   big.write(rawPublish("Host: x\r\nTransfer-Encoding: chunked\r\n", chunk("x".repeat(3000)) + chunk("x".repeat(3000))));
   assert.equal((await big.response()).status, 413);
+});
+
+test("after a chunked request the connection is closed: h2o's reading of chunk sizes is lax", async (t) => {
+  const dm = await serve(t);
+  const raw = await dm.raw();
+  raw.write(rawPublish("Host: x\r\nTransfer-Encoding: chunked\r\n", "0x10\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"));
+  assert.equal((await raw.response()).status, 400);
+  await raw.gone();
+  assert.ok(!raw.input.includes("200 OK"), "what was hidden in the body is no request");
+});
+
+test("a target in absolute form is taken", async (t) => {
+  const dm = await serve(t);
+  for (const target of ["http://example.test/healthz", "https://h/healthz"])
+    assert.equal((await dm.get(target)).status, 200, target);
+  assert.equal((await dm.get("http://example.test/users/alice/presence?x=1")).status, 200);
+  assert.equal((await dm.get("http://example.test")).status, 426, "no path is /");
+});
+
+test("HEAD opens no WebSocket", async (t) => {
+  const dm = await serve(t);
+  const raw = await dm.raw();
+  raw.write(upgrade({ method: "HEAD", token: dm.token("alice") }));
+  await until("an answer", () => raw.input.includes("\r\n\r\n"));
+  assert.match(raw.input.toString(), /^HTTP\/1.1 426 /);
+});
+
+test("what later versions will have is 404 with words that say so", async (t) => {
+  const dm = await serve(t);
+  for (const target of ["/ws", "/ws/room/r", "/channels/c/send", "/broadcast", "/publish/x", "/rooms/r/info", "/users/a/sessions"]) {
+    const answer = await dm.get(target);
+    assert.equal(answer.status, 404, target);
+    assert.match(answer.json.error, /^This version /, target);
+  }
+  assert.equal((await dm.get("/wsx")).json.error, "Not found");
+});
+
+test("fields that are null are not there", async (t) => {
+  const dm = await serve(t);
+  const nulls = { channel: null, envelopeId: null, durable: null, userIds: null, timeoutMs: null, type: null };
+  assert.equal((await dm.post("/publish", { userId: "alice", ...nulls })).status, 200);
+  assert.equal((await dm.post("/publish", { userId: null })).json.error, "userId is required");
+  assert.equal((await dm.post("/users/alice/send", { type: "t", id: null, ts: null })).status, 200);
+  assert.equal((await dm.post("/users/alice/disconnect", { reason: null })).status, 200);
+});
+
+test("requests that do not arrive whole take a bounded amount of memory", async (t) => {
+  const dm = await serve(t, { request_timeout: "60s", shards: 2 });
+  const raws = [];
+  for (let i = 0; i < 400; i++) {
+    const raw = await dm.raw();
+    raw.write(rawPublish(`Host: x\r\nContent-Length: ${1024 * 1024}\r\n`, "x".repeat(1000 * 1000)));
+    raws.push(raw);
+  }
+  await until("the oldest are ended", () => raws.filter((raw) => raw.ended).length >= 100, { ms: 20000 });
+  const open = raws.filter((raw) => !raw.ended).length;
+  assert.ok(open > 100, `${open} are still open`);
+  assert.equal((await dm.get("/healthz")).status, 200);
 });
 
 test("headers that are too large are 431, those of an ordinary large token are not", async (t) => {

@@ -123,6 +123,33 @@ test("without timeoutMs the wait is five seconds", async (t) => {
   assert.deepEqual([answer.clientCount, answer.results], [1, []]);
 });
 
+test("an answer never comes before timeoutMs, however long the server was idle", async (t) => {
+  const dm = await serve(t, { shards: 1 });
+  const alice = await (await dm.connect("alice")).subscribe({ type: "message" });
+  for (const idle of [0, 150, 400, 700, 950]) {
+    await sleep(idle);
+    const began = performance.now();
+    assert.deepEqual((await dm.publish({ userId: "alice", timeoutMs: 300 })).results, []);
+    const took = performance.now() - began;
+    assert.ok(took >= 299, `after ${idle} ms of quiet the answer came in ${took.toFixed(1)} ms`);
+    await alice.next();
+  }
+});
+
+test("a principal may hold half of the places, whoever it is", async (t) => {
+  const dm = await serve(t, { shards: 1, max_pending_requests: 8, open_publish: true });
+  const alice = await (await dm.connect("alice")).subscribe({ type: "message" });
+  const as = `Bearer ${dm.token("a-backend")}`;
+  const open = Array.from({ length: 4 }, () => dm.post("/publish", { userId: "alice", timeoutMs: 3000 }, { as }));
+  const envelopes = [];
+  for (let i = 0; i < 4; i++) envelopes.push(await alice.next());
+  assert.equal((await dm.post("/publish", { userId: "alice", timeoutMs: 3000 }, { as })).status, 429);
+  assert.equal((await dm.post("/publish", { userId: "bob", timeoutMs: 0 }, { as })).status, 200, "one that waits for none");
+  assert.equal((await dm.get("/users/alice/presence")).status, 200);
+  for (const envelope of envelopes) alice.ack(envelope, "ok");
+  for (const answer of await Promise.all(open)) assert.deepEqual(answer.json.results, ["ok"]);
+});
+
 test("timeoutMs 0 answers at once, and the acks that come later harm nothing", async (t) => {
   const dm = await serve(t);
   const alice = (await (await dm.connect("alice")).subscribe(MESSAGE)).autoAck();

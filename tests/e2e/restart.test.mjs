@@ -1,13 +1,14 @@
 // The same database again: after SIGTERM, after kill -9, and by two at once.
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { Client } from "./lib/client.mjs";
 import { BIN, cleanEnv, serve, tempDir } from "./lib/server.mjs";
+import { afterwards } from "./lib/teardown.mjs";
 import { test } from "./lib/test.mjs";
 import { API_KEY, SECRET } from "./lib/token.mjs";
-import { until } from "./lib/wait.mjs";
+import { sleep, until, within } from "./lib/wait.mjs";
 
 const MESSAGE = { type: "message" };
 const QUICK = { hibernate_after: "100ms" };
@@ -56,6 +57,62 @@ test("a drain finishes the open publishes and takes no new connection", async (t
   assert.deepEqual((await answer).results, ["in the drain"]);
   assert.equal((await alice.closing()).code, 1012);
   assert.equal((await dm.exited).code, 0);
+});
+
+test("a drain closes no session that a publish of another shard still awaits", async (t) => {
+  const dm = await serve(t, { drain_timeout: "10s", shards: 2 });
+  const userIds = Array.from({ length: 6 }, (_, i) => `u${i}`);
+  const clients = await Promise.all(userIds.map(async (user) => (await dm.connect(user)).subscribe(MESSAGE)));
+  const answer = dm.publish({ userIds, timeoutMs: 8000 });
+  const envelopes = await Promise.all(clients.map((client) => client.next()));
+  dm.process.kill("SIGTERM");
+  await sleep(500);
+  clients.forEach((client, i) => client.ack(envelopes[i], userIds[i]));
+  assert.deepEqual((await answer).results.sort(), userIds);
+  for (const client of clients) assert.equal((await client.closing()).code, 1012);
+  assert.equal((await dm.exited).code, 0);
+});
+
+test("a drain that the disk holds up takes no new publish, and ends when the disk does", async (t) => {
+  const dm = await serve(t, { drain_timeout: "500ms", hibernate_after: "100ms", shards: 2 });
+  await (await dm.connect("u0")).subscribe(MESSAGE);
+  await dm.asleep(1);
+  const body = JSON.stringify({ userIds: Array.from({ length: 16 }, (_, i) => `u${i}`), timeoutMs: 0 });
+  const halves = await Promise.all(Array.from({ length: 6 }, () => dm.raw()));
+  for (const raw of halves)
+    raw.write(`POST /publish HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${API_KEY}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, 5)}`);
+  const held = spawn("sqlite3", [dm.database], { stdio: ["pipe", "pipe", "inherit"] });
+  afterwards(t, () => held.kill("SIGKILL"));
+  held.stdin.write("begin immediate; select 'held';\n");
+  await within(5000, "the lock", new Promise((resolve) => held.stdout.once("data", resolve)));
+  dm.process.kill("SIGTERM");
+  await sleep(1200);
+  for (const raw of halves) raw.write(body.slice(5));
+  await sleep(300);
+  held.stdin.end("rollback;\n");
+  assert.equal((await within(15000, "the end", dm.exited)).code, 0);
+});
+
+test("a second signal ends a drain at once", async (t) => {
+  const dm = await serve(t, { drain_timeout: "60s" });
+  const alice = await (await dm.connect("alice")).subscribe(MESSAGE);
+  dm.post("/publish", { userId: "alice", timeoutMs: 60000 }).catch(() => {});
+  await alice.next();
+  dm.process.kill("SIGTERM");
+  await until("it drains", () => dm.log.includes("draining"));
+  dm.process.kill("SIGTERM");
+  dm.endsBy = "SIGTERM";
+  assert.equal((await within(5000, "the end", dm.exited)).signal, "SIGTERM");
+});
+
+test("a database with a second name is refused: the lock would not hold there", async (t) => {
+  const dm = await serve(t);
+  const other = path.join(tempDir(t), "other.db");
+  linkSync(dm.database, other);
+  const child = spawnSync(BIN, ["serve", "--listen=127.0.0.1:1", `--database=${other}`], { env: cleanEnv({ DORMOUSE_JWT_SECRET: SECRET }), encoding: "utf8" });
+  assert.equal(child.status, 1);
+  assert.match(child.stderr + child.stdout, /hard links/);
+  rmSync(other);
 });
 
 test("a drain ends at drain_timeout though a publish is open", async (t) => {

@@ -140,6 +140,27 @@ test("a reason that no Close could hold, or that is no string, is 400 and closes
   assert.deepEqual(await client.closing(), { code: 1000, reason: longest });
 });
 
+test("a reason with half a surrogate pair is 400: no Close frame can carry it", async (t) => {
+  const dm = await serve(t);
+  const alice = await dm.connect("alice");
+  assert.equal((await dm.post("/users/alice/disconnect", '{"reason":"\\ud800x"}')).status, 400);
+  await alice.settle();
+});
+
+test("a userId in a path is trimmed, as it is everywhere", async (t) => {
+  const dm = await serve(t);
+  await dm.connect("alice");
+  assert.deepEqual((await dm.get("/users/%20alice%20/presence")).json, { online: true, connections: 1 });
+  assert.equal((await dm.post("/users/%20/send", { type: "t" })).status, 400);
+});
+
+test("a ts of 0 is the caller's; one that no ISO date can say is 400", async (t) => {
+  const dm = await serve(t);
+  assert.equal((await dm.post("/users/alice/send", { type: "t", ts: 0 })).json.ts, 0);
+  assert.equal((await dm.post("/users/alice/send", { type: "t", ts: 253402300799999 })).json.ts, 253402300799999);
+  assert.equal((await dm.post("/users/alice/send", { type: "t", ts: 253402300800000 })).status, 400);
+});
+
 test("disconnect ends the wait of an open publish", async (t) => {
   const dm = await serve(t);
   const alice = await (await dm.connect("alice")).subscribe(MESSAGE);

@@ -71,13 +71,16 @@ static void tick(struct world *world, uint32_t shard)
     world_off(world);
 }
 
-/* A tick is always the last, for it lets go of the turn's clock. */
 void world_end_turn(struct world *world, uint32_t shard)
 {
     if (world->plan.tick_before_input)
         tick(world, shard);
     sink_flush(world, shard);
     tick(world, shard);
+    struct dm_shard *here = world_on(world, shard);
+    (void)dm_shard_now(here); /* as a loop asks for its own timers */
+    dm_shard_end_turn(here);
+    world_off(world);
     world->dirty[shard] = false;
 }
 

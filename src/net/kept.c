@@ -1,0 +1,155 @@
+/* Places of waiting requests, found by handle, counted by principal. */
+#include "net/kept.h"
+
+#include <stdlib.h>
+
+#include <h2o.h>
+
+#include "base/alloc.h"
+#include "base/index.h"
+#include "base/rand.h"
+#include "base/slab.h"
+
+struct place {
+    uint32_t holder; /* struct holder, or 0; first, for a free place has no generation */
+    uint32_t generation;
+    h2o_req_t *req;
+};
+
+/* A principal with requests waiting. */
+struct holder {
+    uint32_t count;
+    uint32_t key_len;
+    char key[1 + DM_USER_ID_MAX]; /* its kind, then its id */
+};
+
+struct dm_kept {
+    struct dm_slab places, holders;
+    struct dm_index index;
+    uint64_t index_key[2];
+    uint32_t most, next_generation;
+    struct dm_metrics *metrics;
+};
+
+/* What h2o disposes with the request's pool: clears the place, wherever the request ends. */
+struct reminder {
+    struct dm_kept *kept;
+    struct dm_handle handle;
+};
+
+struct dm_kept *dm_kept_create(uint32_t most, struct dm_metrics *metrics)
+{
+    struct dm_kept *kept = DM_NEW(struct dm_kept);
+    dm_slab_init(&kept->places, sizeof(struct place));
+    dm_slab_init(&kept->holders, (sizeof(struct holder) + 3) / 4 * 4);
+    dm_rand_kernel(kept->index_key, sizeof kept->index_key);
+    kept->most = most;
+    kept->metrics = metrics;
+    return kept;
+}
+
+void dm_kept_destroy(struct dm_kept **at)
+{
+    if (!*at)
+        return;
+    dm_slab_dispose(&(*at)->places);
+    dm_slab_dispose(&(*at)->holders);
+    dm_index_dispose(&(*at)->index);
+    free(*at);
+    *at = NULL;
+}
+
+static bool has_key(const void *context, uint32_t value, struct dm_slice key)
+{
+    const struct holder *holder = dm_slab_at(context, value);
+    return dm_slice_eq(dm_slice(holder->key, holder->key_len), key);
+}
+
+static uint64_t hash_of(const struct dm_kept *kept, struct dm_slice key)
+{
+    return dm_hash(kept->index_key, key.at, key.len);
+}
+
+static struct dm_slice key_of(const struct dm_principal *principal, char key[1 + DM_USER_ID_MAX])
+{
+    key[0] = (char)('0' + (int)principal->kind);
+    memcpy(key + 1, principal->id, principal->id_len);
+    return dm_slice(key, 1u + principal->id_len);
+}
+
+static uint32_t holder_for(struct dm_kept *kept, struct dm_slice key)
+{
+    uint64_t hash = hash_of(kept, key);
+    uint32_t found = dm_index_find(&kept->index, hash, has_key, &kept->holders, key);
+    if (found)
+        return found;
+    found = dm_slab_take(&kept->holders);
+    struct holder *holder = dm_slab_at(&kept->holders, found);
+    holder->key_len = (uint32_t)key.len;
+    memcpy(holder->key, key.at, key.len);
+    dm_index_put(&kept->index, hash, found);
+    return found;
+}
+
+static void leave(struct dm_kept *kept, uint32_t index)
+{
+    struct holder *holder = dm_slab_at(&kept->holders, index);
+    if (--holder->count)
+        return;
+    dm_index_remove(&kept->index, hash_of(kept, dm_slice(holder->key, holder->key_len)), index);
+    dm_slab_give(&kept->holders, index);
+}
+
+static int take_share(struct dm_kept *kept, const struct dm_principal *principal,
+                      uint32_t *holder_index)
+{
+    char bytes[1 + DM_USER_ID_MAX];
+    *holder_index = holder_for(kept, key_of(principal, bytes));
+    struct holder *holder = dm_slab_at(&kept->holders, *holder_index);
+    if (holder->count && holder->count >= kept->most / 2)
+        return DM_ERR_TOO_MANY_REQUESTS;
+    holder->count++;
+    return DM_OK;
+}
+
+static void forget(void *memory)
+{
+    struct reminder *reminder = memory;
+    (void)dm_kept_answer(reminder->kept, reminder->handle);
+}
+
+int dm_kept_take(struct dm_kept *kept, h2o_req_t *req, const struct dm_principal *principal,
+                 struct dm_handle *out)
+{
+    uint32_t index = 0;
+    if (kept->places.live >= kept->most)
+        return DM_ERR_OVERLOADED;
+    if (principal && take_share(kept, principal, &index) != DM_OK)
+        return DM_ERR_TOO_MANY_REQUESTS;
+    out->place = dm_slab_take(&kept->places);
+    out->generation = ++kept->next_generation ? kept->next_generation : ++kept->next_generation;
+    *(struct place *)dm_slab_at(&kept->places, out->place) =
+        (struct place){index, out->generation, req};
+    struct reminder *reminder = h2o_mem_alloc_shared(&req->pool, sizeof *reminder, forget);
+    *reminder = (struct reminder){kept, *out};
+    dm_metrics_set(kept->metrics, DM_METRIC_HTTP_PENDING, kept->places.live);
+    return DM_OK;
+}
+
+h2o_req_t *dm_kept_answer(struct dm_kept *kept, struct dm_handle handle)
+{
+    struct place *place = dm_slab_peek(&kept->places, handle.place);
+    if (!place || place->generation != handle.generation)
+        return NULL;
+    h2o_req_t *req = place->req;
+    if (place->holder)
+        leave(kept, place->holder);
+    dm_slab_give(&kept->places, handle.place);
+    dm_metrics_set(kept->metrics, DM_METRIC_HTTP_PENDING, kept->places.live);
+    return req;
+}
+
+uint32_t dm_kept_count(const struct dm_kept *kept)
+{
+    return kept->places.live;
+}

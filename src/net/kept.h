@@ -1,0 +1,35 @@
+/*
+ * HTTP requests that wait for a late answer. In h2o 2.2.5 such a request stays
+ * until it is answered even if its client has left; its memory may also go
+ * earlier. So it is reached by a handle with a generation, never by pointer,
+ * and there is a bound on how many wait: in all (503) and for one principal
+ * (429), so that one caller cannot take every place. One loop's thread.
+ */
+#ifndef DM_NET_KEPT_H
+#define DM_NET_KEPT_H
+
+#include <stdint.h>
+
+#include "auth/auth.h"
+#include "base/metrics.h"
+
+struct dm_kept;
+struct st_h2o_req_t;
+
+struct dm_handle {
+    uint32_t place, generation;
+};
+
+struct dm_kept *dm_kept_create(uint32_t most, struct dm_metrics *metrics);
+void dm_kept_destroy(struct dm_kept **kept);
+
+/* DM_OK, DM_ERR_OVERLOADED or DM_ERR_TOO_MANY_REQUESTS. A principal may hold half of all places;
+ * without one (NULL: a request that is answered soon) only the whole is bounded. */
+int dm_kept_take(struct dm_kept *kept, struct st_h2o_req_t *req,
+                 const struct dm_principal *principal, struct dm_handle *out) DM_MUST_CHECK;
+
+/* The request, its place given back: answer it now. NULL: it is gone. */
+struct st_h2o_req_t *dm_kept_answer(struct dm_kept *kept, struct dm_handle handle);
+uint32_t dm_kept_count(const struct dm_kept *kept);
+
+#endif

@@ -1,0 +1,28 @@
+/* The paths that later versions will have. */
+#include "net/later.h"
+
+#include "base/check.h"
+
+static const struct {
+    const char *path; /* and all below it */
+    const char *what;
+} later[] = {
+    {"/ws", "This version does not speak that WebSocket dialect yet: connect to / or /connect"},
+    {"/channels", "This version has no channels yet"},
+    {"/broadcast", "This version has no channels yet"},
+    {"/rooms", "This version has no rooms yet"},
+    {"/topics", "This version has no topics yet"},
+    {"/sessions", "This version has no attachments yet"},
+    {"/publish", "This version keeps no publishes yet: only POST /publish is there"},
+    {"/users", "This version has no such call on a user yet"},
+};
+
+struct dm_slice dm_later_path(struct dm_slice path)
+{
+    for (size_t i = 0; i < DM_COUNT(later); i++) {
+        struct dm_slice prefix = dm_slice_of(later[i].path);
+        if (dm_slice_starts(path, prefix) && (path.len == prefix.len || path.at[prefix.len] == '/'))
+            return dm_slice_of(later[i].what);
+    }
+    return DM_NO_SLICE;
+}
