@@ -20,7 +20,8 @@ static struct dm_auth *make_auth(void)
 {
     char *secrets[] = {"another-secret-of-an-earlier-time", SECRET};
     char *keys[] = {"ci=" API_KEY};
-    struct dm_auth_options options = {secrets, 2, keys, 1};
+    struct dm_auth_options options = {
+        .secrets = secrets, .secret_count = 2, .api_keys = keys, .api_key_count = 1};
     struct dm_auth *auth;
     struct dm_buf why = DM_BUF_INIT;
     DM_CHECK(dm_auth_create(&options, &auth, &why) == DM_OK);
