@@ -52,9 +52,9 @@ static bool is_from(struct dm_slice claims, const struct dm_claims_rule *rule)
 /* One element that is no string spoils an array: it is not what RFC 7519 says. */
 static bool is_for(struct dm_slice claims, const struct dm_claims_rule *rule)
 {
-    struct dm_slice aud = dm_json_get(claims, DM_SLICE("aud")), key, value;
     if (!rule->audience_count)
         return true;
+    struct dm_slice aud = dm_json_get(claims, DM_SLICE("aud")), key, value;
     if (dm_json_kind(aud) != DM_JSON_ARRAY)
         return one_of(aud, rule->audiences, rule->audience_count);
     struct dm_json_walk walk = dm_json_walk(aud);
