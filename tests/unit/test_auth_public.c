@@ -344,9 +344,11 @@ static void a_signature_has_its_one_form(void **state)
         int key;
         const char *header;
         size_t len;
-    } kinds[] = {{RS, "{\"alg\":\"RS256\"}", 256},
-                 {ES, "{\"alg\":\"ES256\"}", 64},
-                 {ED, "{\"alg\":\"EdDSA\"}", 64}};
+    } kinds[] = {
+        {RS, "{\"alg\":\"RS256\"}", 256}, {RS, "{\"alg\":\"RS256\",\"kid\":\"r\"}", 256},
+        {ES, "{\"alg\":\"ES256\"}", 64},  {ES, "{\"alg\":\"ES256\",\"kid\":\"e\"}", 64},
+        {ED, "{\"alg\":\"EdDSA\"}", 64},  {ED, "{\"alg\":\"EdDSA\",\"kid\":\"d\"}", 64},
+    };
     struct dm_buf token = DM_BUF_INIT, good = DM_BUF_INIT;
     for (size_t k = 0; k < DM_COUNT(kinds); k++) {
         const char *header = kinds[k].header;
