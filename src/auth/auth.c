@@ -6,13 +6,17 @@
 
 #include "auth/apikey.h"
 #include "auth/claims.h"
+#include "auth/jwks.h"
 #include "auth/jwt.h"
+#include "auth/pem.h"
 #include "base/alloc.h"
 #include "base/err.h"
 
 struct dm_auth {
     atomic_uint refs;
     struct dm_api_keys api_keys;
+    struct dm_claims_rule rule;
+    struct dm_keyring public_keys;
     size_t secret_count;
     struct dm_hmac_key secrets[];
 };
@@ -27,9 +31,52 @@ static int add_secrets(struct dm_auth *auth, const struct dm_auth_options *optio
                           DM_SECRET_MIN);
             return DM_ERR_INVALID_FIELD;
         }
+        /* HS256 with a key that everybody may have: the one confusion left to configuration. */
+        if (dm_slice_starts(secret, DM_SLICE("-----BEGIN "))) {
+            dm_buf_printf(why, "jwt_secret: entry %zu is a PEM block, not a secret", i + 1);
+            return DM_ERR_INVALID_FIELD;
+        }
         dm_hmac_key_init(&auth->secrets[auth->secret_count++], secret);
     }
     return DM_OK;
+}
+
+static int add_public(struct dm_auth *auth, const char *key,
+                      int (*read)(struct dm_keyring *, struct dm_slice, struct dm_buf *),
+                      const struct dm_key_file *files, size_t count, struct dm_buf *why)
+{
+    int err = DM_OK;
+    for (size_t i = 0; !err && i < count; i++) {
+        struct dm_buf wrong = DM_BUF_INIT;
+        err = read(&auth->public_keys, files[i].text, &wrong);
+        if (err)
+            dm_buf_printf(why, "%s: %s: %s", key, files[i].name, dm_buf_text(&wrong));
+        dm_buf_dispose(&wrong);
+    }
+    return err;
+}
+
+static char **copy_texts(char *const *texts, size_t count)
+{
+    char **copies = dm_calloc(count, sizeof *copies);
+    for (size_t i = 0; i < count; i++)
+        copies[i] = dm_strndup(texts[i], strlen(texts[i]));
+    return copies;
+}
+
+static void free_texts(char **texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+static void set_rule(struct dm_claims_rule *rule, const struct dm_auth_options *options)
+{
+    rule->issuer_count = options->issuer_count;
+    rule->issuers = copy_texts(options->issuers, options->issuer_count);
+    rule->audience_count = options->audience_count;
+    rule->audiences = copy_texts(options->audiences, options->audience_count);
 }
 
 int dm_auth_create(const struct dm_auth_options *options, struct dm_auth **out, struct dm_buf *why)
@@ -37,7 +84,13 @@ int dm_auth_create(const struct dm_auth_options *options, struct dm_auth **out, 
     struct dm_auth *auth =
         dm_calloc(1, sizeof *auth + options->secret_count * sizeof *auth->secrets);
     atomic_init(&auth->refs, 1);
+    set_rule(&auth->rule, options);
     int err = add_secrets(auth, options, why);
+    if (!err)
+        err = add_public(auth, "jwt_public_key", dm_pem_read, options->public_keys,
+                         options->public_key_count, why);
+    if (!err)
+        err = add_public(auth, "jwks", dm_jwks_read, options->jwks, options->jwks_count, why);
     if (!err)
         err = dm_api_keys_init(&auth->api_keys, options->api_keys, options->api_key_count, why);
     if (err)
@@ -58,6 +111,9 @@ void dm_auth_release(struct dm_auth *auth)
         return;
     for (size_t i = 0; i < auth->secret_count; i++)
         dm_hmac_key_dispose(&auth->secrets[i]);
+    dm_keyring_dispose(&auth->public_keys);
+    free_texts(auth->rule.issuers, auth->rule.issuer_count);
+    free_texts(auth->rule.audiences, auth->rule.audience_count);
     dm_api_keys_dispose(&auth->api_keys);
     free(auth);
 }
@@ -101,10 +157,11 @@ int dm_auth_check(const struct dm_auth *auth, struct dm_slice credential, bool b
         become_key(key, out);
         return DM_OK;
     }
+    struct dm_jwt_keys keys = {auth->secrets, auth->secret_count, &auth->public_keys};
     struct dm_buf claims = DM_BUF_INIT;
-    int err = dm_jwt_verify(auth->secrets, auth->secret_count, credential, &claims);
+    int err = dm_jwt_verify(&keys, credential, &claims);
     if (!err)
-        err = dm_claims_read(dm_buf_slice(&claims), now_wall_ms, out);
+        err = dm_claims_read(dm_buf_slice(&claims), &auth->rule, now_wall_ms, out);
     dm_buf_dispose(&claims);
     return err;
 }

@@ -1,6 +1,7 @@
 /*
- * Who is asking: a credential in, a principal out. Knows HS256 user tokens
- * (RFC 7515, RFC 7519) and named API keys, and hides how either is checked.
+ * Who is asking: a credential in, a principal out. Knows user tokens
+ * (RFC 7515, RFC 7519: HS256, RS256, ES256, EdDSA) and named API keys, and hides
+ * how either is checked.
  *
  * A dm_auth never changes after its creation and any thread may read it. It is
  * counted, so that new secrets can take its place while others still read it.
@@ -30,19 +31,33 @@ static inline struct dm_slice dm_principal_id(const struct dm_principal *princip
     return dm_slice(principal->id, principal->id_len);
 }
 
+/* A file of public keys that was read. */
+struct dm_key_file {
+    const char *name; /* for messages */
+    struct dm_slice text;
+};
+
 struct dm_auth_options {
     char *const *secrets; /* jwt_secret: at least DM_SECRET_MIN bytes each */
     size_t secret_count;
     char *const *api_keys; /* name=secret: at least DM_API_KEY_MIN bytes each */
     size_t api_key_count;
+    const struct dm_key_file *public_keys; /* jwt_public_key: PEM */
+    size_t public_key_count;
+    const struct dm_key_file *jwks; /* at most DM_KEYS_MAX keys in all of these files */
+    size_t jwks_count;
+    char *const *issuers; /* jwt_issuer: what `iss` must be one of; none: not looked at */
+    size_t issuer_count;
+    char *const *audiences; /* jwt_audience: what `aud` must have one of; none: the same */
+    size_t audience_count;
 };
 
 struct dm_auth;
 
 /*
  * Copies what it needs of the options. On DM_ERR_INVALID_FIELD `why` names the
- * configuration key and the entry, never a value. With no secret and no key it
- * is made all the same, and refuses everybody.
+ * configuration key and the entry or file, never a value. With no secret and no key
+ * it is made all the same, and refuses everybody.
  */
 int dm_auth_create(const struct dm_auth_options *options, struct dm_auth **out,
                    struct dm_buf *why) DM_MUST_CHECK;

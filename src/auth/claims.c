@@ -1,4 +1,4 @@
-/* Reads exp, nbf, userId, sub and scope; knows nothing of signatures. */
+/* Reads exp, nbf, iss, aud, userId, sub and scope; knows nothing of signatures. */
 #include "auth/claims.h"
 
 #include "base/err.h"
@@ -33,6 +33,38 @@ static bool in_time(struct dm_slice claims, double now, struct dm_principal *out
     if (!read_time(claims, DM_SLICE("nbf"), &there, &ms))
         return false;
     return !there || now + DM_TOKEN_LEEWAY_MS >= ms;
+}
+
+static bool one_of(struct dm_slice value, char *const *texts, size_t count)
+{
+    for (size_t i = 0; i < count && dm_json_kind(value) == DM_JSON_STRING; i++)
+        if (dm_json_string_is(value, dm_slice_of(texts[i])))
+            return true;
+    return false;
+}
+
+static bool is_from(struct dm_slice claims, const struct dm_claims_rule *rule)
+{
+    return !rule->issuer_count ||
+           one_of(dm_json_get(claims, DM_SLICE("iss")), rule->issuers, rule->issuer_count);
+}
+
+/* One element that is no string spoils an array: it is not what RFC 7519 says. */
+static bool is_for(struct dm_slice claims, const struct dm_claims_rule *rule)
+{
+    if (!rule->audience_count)
+        return true;
+    struct dm_slice aud = dm_json_get(claims, DM_SLICE("aud")), key, value;
+    if (dm_json_kind(aud) != DM_JSON_ARRAY)
+        return one_of(aud, rule->audiences, rule->audience_count);
+    struct dm_json_walk walk = dm_json_walk(aud);
+    bool found = false;
+    while (dm_json_next(&walk, &key, &value)) {
+        if (dm_json_kind(value) != DM_JSON_STRING)
+            return false;
+        found = found || one_of(value, rule->audiences, rule->audience_count);
+    }
+    return found;
 }
 
 static bool take_user_id(struct dm_slice text, struct dm_principal *out)
@@ -75,11 +107,13 @@ static void read_scope(struct dm_slice claims, struct dm_buf *scratch, struct dm
     }
 }
 
-int dm_claims_read(struct dm_slice claims, uint64_t now_wall_ms, struct dm_principal *out)
+int dm_claims_read(struct dm_slice claims, const struct dm_claims_rule *rule, uint64_t now_wall_ms,
+                   struct dm_principal *out)
 {
     *out = (struct dm_principal){.kind = DM_PRINCIPAL_USER};
     struct dm_slice object = dm_json_value(claims);
-    if (!in_time(object, (double)now_wall_ms, out))
+    if (!in_time(object, (double)now_wall_ms, out) || !is_from(object, rule) ||
+        !is_for(object, rule))
         return DM_ERR_UNAUTHORIZED;
     struct dm_buf scratch = DM_BUF_INIT;
     bool known = read_user_id(object, &scratch, out);

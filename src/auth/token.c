@@ -19,6 +19,14 @@ static void write_scope(struct dm_buf *claims, unsigned scopes)
     dm_buf_add_byte(claims, '"');
 }
 
+static void write_text(struct dm_buf *claims, const char *before, struct dm_slice text)
+{
+    if (!text.at)
+        return;
+    dm_buf_add_slice(claims, dm_slice_of(before));
+    dm_json_encode(claims, text);
+}
+
 void dm_token_sign(struct dm_buf *out, struct dm_slice secret, const struct dm_token *token)
 {
     struct dm_hmac_key key;
@@ -32,6 +40,8 @@ void dm_token_sign(struct dm_buf *out, struct dm_slice secret, const struct dm_t
         dm_buf_lit(&claims, ",\"exp\":");
         dm_buf_add_number(&claims, token->expires_ms / 1000);
     }
+    write_text(&claims, ",\"iss\":", token->issuer);
+    write_text(&claims, ",\"aud\":", token->audience);
     dm_buf_add_byte(&claims, '}');
     dm_hmac_key_init(&key, secret);
     dm_jwt_sign(out, &key, dm_buf_slice(&claims));

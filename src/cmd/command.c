@@ -104,6 +104,11 @@ int dm_command_begin(int argc, char **argv, char **env, const struct dm_option *
     return code;
 }
 
+static struct dm_slice first(const struct dm_strings *strings)
+{
+    return strings->count ? dm_slice_of(strings->all[0]) : DM_NO_SLICE;
+}
+
 int dm_command_mint(const struct dm_config *config, const char *user, unsigned scopes,
                     uint64_t ttl_ms, struct dm_buf *token)
 {
@@ -120,8 +125,12 @@ int dm_command_mint(const struct dm_config *config, const char *user, unsigned s
         return dm_command_fail(DM_EXIT_FAILED, "jwt_secret: entry 1 is shorter than %d bytes",
                                DM_SECRET_MIN);
     uint64_t now = dm_clock_wall_ms();
-    struct dm_token claims = {
-        .user_id = id, .scopes = scopes, .issued_ms = now, .expires_ms = ttl_ms ? now + ttl_ms : 0};
+    struct dm_token claims = {.user_id = id,
+                              .scopes = scopes,
+                              .issued_ms = now,
+                              .expires_ms = ttl_ms ? now + ttl_ms : 0,
+                              .issuer = first(&config->jwt_issuer),
+                              .audience = first(&config->jwt_audience)};
     dm_token_sign(token, secret, &claims);
     return DM_EXIT_OK;
 }

@@ -24,9 +24,10 @@ static int check_secrets(const struct dm_config *config)
     int code = DM_EXIT_OK;
     if (dm_credentials_make(config, &auth, &why) != DM_OK)
         code = dm_command_fail(DM_EXIT_FAILED, "%s", dm_buf_text(&why));
-    else if (!config->jwt_secret.count && !config->api_keys.count)
-        dm_command_fail(DM_EXIT_OK, "warning: neither jwt_secret nor api_keys is set: nobody can "
-                                    "connect or publish");
+    else if (!config->jwt_secret.count && !config->api_keys.count &&
+             !config->jwt_public_key.count && !config->jwks.count)
+        dm_command_fail(DM_EXIT_OK, "warning: no secret and no key is set: nobody can connect or "
+                                    "publish");
     dm_auth_destroy(&auth);
     dm_buf_dispose(&why);
     return code;

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "cmd/config_key.h"
+#include "codec/utf8.h"
 
 static void *field(const struct dm_config *config, const struct dm_config_key *key)
 {
@@ -120,6 +121,7 @@ static void add_problem(const struct dm_config_key *key, struct dm_slice text,
         [DM_TYPE_DURATION] = "must be a duration (500ms, 10s, 2m, 1h)",
         [DM_TYPE_SIZE] = "must be a size (bytes, 64KiB, 1MiB)",
         [DM_TYPE_ORIGINS] = "must hold origins (https://app.example.com), in lower case, no path",
+        [DM_TYPE_TEXTS] = "must hold texts in UTF-8 that are not empty",
     };
     if (key->choices)
         dm_buf_printf(problem, "must be one of %s", key->choices);
@@ -156,9 +158,12 @@ static bool read_value(void *at, const struct dm_config_key *key, struct dm_slic
     case DM_TYPE_SIZE:
         return read_number(key, text, at);
     case DM_TYPE_ORIGINS:
+    case DM_TYPE_TEXTS:
     case DM_TYPE_SECRETS:
         dm_strings_add(at, text);
-        return key->type == DM_TYPE_SECRETS || origin_ok(text);
+        return key->type == DM_TYPE_ORIGINS ? origin_ok(text)
+               : key->type == DM_TYPE_TEXTS ? text.len > 0 && dm_utf8_valid(text)
+                                            : true;
     }
     return false;
 }
@@ -220,6 +225,7 @@ void dm_config_write(const struct dm_config *config, const struct dm_config_key 
         write_number(key, *(const uint64_t *)at, out);
         break;
     case DM_TYPE_ORIGINS:
+    case DM_TYPE_TEXTS:
     case DM_TYPE_SECRETS:
         write_list(key, at, out);
         break;

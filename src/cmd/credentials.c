@@ -1,24 +1,95 @@
-/* From configuration to auth, with errors that name file and line. */
+/* From configuration to auth: reads the files of public keys, and makes errors name file and line.
+ */
 #include "cmd/credentials.h"
 
-int dm_credentials_make(const struct dm_config *config, struct dm_auth **auth, struct dm_buf *why)
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/err.h"
+#include "cmd/config_load.h"
+
+/* The files of one key. Their texts live here until auth has made its own of them. */
+struct files {
+    struct dm_key_file *all;
+    struct dm_buf *texts;
+    size_t count;
+};
+
+static int read_files(struct files *files, const char *key, const struct dm_strings *paths,
+                      struct dm_buf *wrong)
+{
+    files->all = dm_calloc(paths->count, sizeof *files->all);
+    files->texts = dm_calloc(paths->count, sizeof *files->texts);
+    for (files->count = 0; files->count < paths->count; files->count++) {
+        const char *path = paths->all[files->count];
+        struct dm_buf *text = &files->texts[files->count], problem = DM_BUF_INIT;
+        bool others_read; /* they may: the keys are public */
+        bool ok = dm_config_read_file(path, text, &others_read, &problem);
+        if (!ok) {
+            dm_buf_printf(wrong, "%s: %s", key, dm_buf_text(&problem));
+            dm_config_wipe(text);
+        }
+        dm_buf_dispose(&problem);
+        if (!ok)
+            return DM_ERR_INVALID_FIELD;
+        files->all[files->count] = (struct dm_key_file){path, dm_buf_slice(text)};
+    }
+    return DM_OK;
+}
+
+static void dispose(struct files *files)
+{
+    for (size_t i = 0; i < files->count; i++)
+        dm_config_wipe(&files->texts[i]); /* a private key, given by mistake */
+    free(files->texts);
+    free(files->all);
+}
+
+static int make(const struct dm_config *config, const struct files *pem, const struct files *jwks,
+                struct dm_auth **auth, struct dm_buf *wrong)
 {
     struct dm_auth_options options = {
         .secrets = config->jwt_secret.all,
         .secret_count = config->jwt_secret.count,
         .api_keys = config->api_keys.all,
         .api_key_count = config->api_keys.count,
+        .public_keys = pem->all,
+        .public_key_count = pem->count,
+        .jwks = jwks->all,
+        .jwks_count = jwks->count,
+        .issuers = config->jwt_issuer.all,
+        .issuer_count = config->jwt_issuer.count,
+        .audiences = config->jwt_audience.all,
+        .audience_count = config->jwt_audience.count,
     };
+    return dm_auth_create(&options, auth, wrong);
+}
+
+/* `wrong` begins with the name of a key: says where that was set. */
+static void explain(const struct dm_config *config, struct dm_slice wrong, struct dm_buf *why)
+{
+    struct dm_slice rest = wrong;
+    struct dm_config_name found = dm_config_find(dm_slice_split(&rest, ':'));
+    const char *origin = found.key ? config->origin[found.key - dm_config_keys] : NULL;
+    if (origin)
+        dm_buf_printf(why, "%s: ", origin);
+    dm_buf_add_slice(why, wrong);
+}
+
+int dm_credentials_make(const struct dm_config *config, struct dm_auth **auth, struct dm_buf *why)
+{
+    struct files pem = {0}, jwks = {0};
     struct dm_buf wrong = DM_BUF_INIT;
-    int err = dm_auth_create(&options, auth, &wrong);
-    if (err) {
-        bool secret = dm_slice_starts(dm_buf_slice(&wrong), DM_SLICE("jwt_secret"));
-        const char *origin =
-            config->origin[secret ? DM_CONFIG_ID_jwt_secret : DM_CONFIG_ID_api_keys];
-        if (origin)
-            dm_buf_printf(why, "%s: ", origin);
-        dm_buf_add_slice(why, dm_buf_slice(&wrong));
-    }
+    *auth = NULL;
+    int err = read_files(&pem, "jwt_public_key", &config->jwt_public_key, &wrong);
+    if (!err)
+        err = read_files(&jwks, "jwks", &config->jwks, &wrong);
+    if (!err)
+        err = make(config, &pem, &jwks, auth, &wrong);
+    if (err)
+        explain(config, dm_buf_slice(&wrong), why);
+    dispose(&pem);
+    dispose(&jwks);
     dm_buf_dispose(&wrong);
     return err;
 }

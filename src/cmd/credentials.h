@@ -1,11 +1,12 @@
-/* The configured secrets and keys, checked and made ready. */
+/* The configured secrets and keys, those in files read, checked and made ready. */
 #ifndef DM_CMD_CREDENTIALS_H
 #define DM_CMD_CREDENTIALS_H
 
 #include "auth/auth.h"
 #include "cmd/config.h"
 
-/* As dm_auth_create; `why` names the place that the wrong key is from, too. */
+/* As dm_auth_create; `why` names the place that the wrong key is from, too. A file of public
+ * keys that cannot be read is DM_ERR_INVALID_FIELD as well. */
 int dm_credentials_make(const struct dm_config *config, struct dm_auth **auth,
                         struct dm_buf *why) DM_MUST_CHECK;
 

@@ -140,7 +140,7 @@ static void reload(struct serving *serving, const struct dm_config *config)
     } else {
         dm_server_set_auth(serving->server, auth);
         dm_auth_release(auth);
-        dm_log(DM_LOG_INFO, "reloaded", "what", "jwt_secret, api_keys", NULL);
+        dm_log(DM_LOG_INFO, "reloaded", "what", "secrets, keys", NULL);
     }
     dm_config_dispose(&fresh);
     dm_buf_dispose(&why);

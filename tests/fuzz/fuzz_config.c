@@ -39,7 +39,9 @@ static void check_printed(const struct dm_config *config)
         struct dm_slice secret = dm_slice_of(config->jwt_secret.all[i]);
         /* a short one may be in any text; one from a file cannot be in a file's name */
         DM_CHECK(secret.len < 16 || contains(dm_slice_of(config->database), secret) ||
-                 config->cors_origins.count || !contains(dm_buf_slice(&out), secret));
+                 config->cors_origins.count || config->jwt_public_key.count || config->jwks.count ||
+                 config->jwt_issuer.count || config->jwt_audience.count ||
+                 !contains(dm_buf_slice(&out), secret));
     }
     dm_buf_dispose(&out);
 }

@@ -2,8 +2,10 @@
  * Credentials: whatever is presented, the answer is a refusal or a principal
  * that may exist. An input that begins with "=" is a header and claims, apart
  * at the first newline, which are signed here, so that what lies behind the
- * signature is reached too. Inputs come in exact heap blocks.
+ * signature is reached too; one that begins with "~" likewise, with Ed25519.
+ * Inputs come in exact heap blocks.
  */
+#include <openssl/evp.h>
 #include <stdlib.h>
 
 #include "auth/auth.h"
@@ -16,11 +18,36 @@
 #define SECRET "0123456789abcdef0123456789abcdef"
 #define API_KEY "api-key-0123456789"
 
-static struct dm_auth *make_auth(void)
+/* The examples of RFC 8037 A.1 (for tests only: everybody knows its private half) and RFC 7515 A.3.
+ */
+#define PRIVATE "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"
+static const char jwks[] =
+    "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"ed\","
+    "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"},"
+    "{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
+    "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\"}]}";
+
+struct state {
+    struct dm_auth *lax, *strict; /* without rules for iss and aud, and with */
+    EVP_PKEY *private_key;
+};
+
+static struct dm_auth *make_auth(size_t rules)
 {
     char *secrets[] = {"another-secret-of-an-earlier-time", SECRET};
     char *keys[] = {"ci=" API_KEY};
-    struct dm_auth_options options = {secrets, 2, keys, 1};
+    char *names[] = {"dormouse", "zo\xc3\xab"};
+    const struct dm_key_file file = {"jwks", dm_slice_of(jwks)};
+    struct dm_auth_options options = {.secrets = secrets,
+                                      .secret_count = 2,
+                                      .api_keys = keys,
+                                      .api_key_count = 1,
+                                      .jwks = &file,
+                                      .jwks_count = 1,
+                                      .issuers = names,
+                                      .issuer_count = rules,
+                                      .audiences = names,
+                                      .audience_count = rules};
     struct dm_auth *auth;
     struct dm_buf why = DM_BUF_INIT;
     DM_CHECK(dm_auth_create(&options, &auth, &why) == DM_OK);
@@ -66,6 +93,38 @@ static void check_signed(const struct dm_auth *auth, struct dm_slice parts)
     dm_buf_dispose(&token);
 }
 
+static void check_signed_ed(const struct state *state, struct dm_slice parts)
+{
+    struct dm_buf token = DM_BUF_INIT;
+    unsigned char signature[64];
+    size_t len = sizeof signature;
+    struct dm_slice claims = parts, header = dm_slice_split(&claims, '\n');
+    dm_base64url_encode(&token, header.at, header.len);
+    dm_buf_add_byte(&token, '.');
+    dm_base64url_encode(&token, claims.at, claims.len);
+    EVP_MD_CTX *work = EVP_MD_CTX_new();
+    DM_CHECK(EVP_DigestSignInit(work, NULL, NULL, NULL, state->private_key) == 1 &&
+             EVP_DigestSign(work, signature, &len, (unsigned char *)token.bytes, token.len) == 1);
+    EVP_MD_CTX_free(work);
+    dm_buf_add_byte(&token, '.');
+    dm_base64url_encode(&token, signature, len);
+    check(state->lax, dm_buf_slice(&token), false, 1800000000000u);
+    check(state->strict, dm_buf_slice(&token), false, 1800000000000u);
+    dm_buf_dispose(&token);
+}
+
+static void make_state(struct state *state)
+{
+    struct dm_buf bytes = DM_BUF_INIT;
+    DM_CHECK(dm_base64url_decode(&bytes, DM_SLICE(PRIVATE)));
+    state->private_key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL,
+                                                      (unsigned char *)bytes.bytes, bytes.len);
+    DM_CHECK(state->private_key);
+    dm_buf_dispose(&bytes);
+    state->lax = make_auth(0);
+    state->strict = make_auth(2);
+}
+
 static void check_presented(const struct dm_auth *auth, struct dm_slice text)
 {
     struct dm_slice credential = dm_auth_credential(text);
@@ -78,15 +137,17 @@ static void check_presented(const struct dm_auth *auth, struct dm_slice text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct dm_auth *auth;
-    if (!auth)
-        auth = make_auth();
+    static struct state state;
+    if (!state.lax)
+        make_state(&state);
     char *copy = dm_memdup(data, size);
     struct dm_slice text = dm_slice(copy, size);
     if (size && *copy == '=')
-        check_signed(auth, dm_slice_from(text, 1));
+        check_signed(state.lax, dm_slice_from(text, 1));
+    else if (size && *copy == '~')
+        check_signed_ed(&state, dm_slice_from(text, 1));
     else
-        check_presented(auth, text);
+        check_presented(state.lax, text);
     free(copy);
     return 0;
 }

@@ -13,7 +13,10 @@
 static struct dm_auth *make(char **secrets, size_t secret_count, char **keys, size_t key_count,
                             const char *error)
 {
-    struct dm_auth_options options = {secrets, secret_count, keys, key_count};
+    struct dm_auth_options options = {.secrets = secrets,
+                                      .secret_count = secret_count,
+                                      .api_keys = keys,
+                                      .api_key_count = key_count};
     struct dm_auth *auth = NULL;
     struct dm_buf why = DM_BUF_INIT;
     int err = dm_auth_create(&options, &auth, &why);
