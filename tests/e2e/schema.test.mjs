@@ -259,6 +259,7 @@ test("a drain is answered as documented", async (t) => {
   alice.ack(envelope);
   await answer;
   judgeClose(await alice.closing());
+  assert.equal((await dm.exited).code, 0);
 });
 
 test("the frames that come are as documented", async (t) => {
