@@ -172,6 +172,8 @@ struct dm_shard {
     struct dm_list recent;  /* AWAKE users, least recently used first */
     struct dm_list retries; /* WAKING users whose load failed, by retry_at (through `recent`) */
     struct dm_list due;     /* AWAKE users whose deliveries waited for the wake */
+    struct dm_list calls;   /* struct dm_user_call, that wait for sockets to arrive */
+    struct dm_list due_calls;
     uint32_t recent_count, max_awake;
     uint64_t store_retry_at; /* after a failed save: no other before this */
     uint32_t ops_out;        /* operations at the store */
@@ -223,6 +225,7 @@ void dm_user_free_id(struct user *user);
 uint32_t dm_user_find(const struct dm_shard *shard, struct dm_slice user_id); /* 0: nobody */
 uint32_t dm_user_find_or_add(struct dm_shard *shard, struct dm_slice user_id);
 void dm_user_free_if_unused(struct dm_shard *shard, uint32_t user);
+uint64_t dm_user_tick(struct dm_shard *shard, uint64_t now);
 void dm_user_move(struct dm_shard *shard, uint32_t user, enum user_state to);
 
 /* session.c */

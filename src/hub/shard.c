@@ -38,6 +38,8 @@ struct dm_shard *dm_shard_create(const struct dm_shard_options *options,
     dm_list_init(&shard->recent);
     dm_list_init(&shard->retries);
     dm_list_init(&shard->due);
+    dm_list_init(&shard->calls);
+    dm_list_init(&shard->due_calls);
     shard->max_awake = share_of(options->limits.max_awake, options->shards);
     return shard;
 }
@@ -98,6 +100,7 @@ uint64_t dm_shard_tick(struct dm_shard *shard)
     shard->now = shard->wall = 0;
     uint64_t now = dm_shard_now(shard);
     uint64_t next = dm_clock_earlier(dm_publish_tick(shard, now), dm_awake_tick(shard, now));
+    next = dm_clock_earlier(next, dm_user_tick(shard, now));
     return dm_clock_earlier(next, trim_heap(shard, evicted_before, now));
 }
 
@@ -193,5 +196,5 @@ void dm_shard_finish_publishes(struct dm_shard *shard)
 
 uint32_t dm_shard_busy(const struct dm_shard *shard)
 {
-    return shard->coordinations.live + shard->ops_out;
+    return shard->coordinations.live + shard->ops_out + !dm_list_empty(&shard->calls);
 }

@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "hub/hub_priv.h"
+
+enum { ARRIVAL_MS = 100 /* a socket's way from its handshake's answer to its owner, at most */ };
 
 struct dm_slice dm_user_id(const struct user *user)
 {
@@ -111,9 +114,8 @@ static void answer(struct dm_mail *mail, struct dm_shard *here)
     call->done(call, here);
 }
 
-static void carry_out(struct dm_mail *mail, struct dm_shard *shard)
+static void carry_out(struct dm_shard *shard, struct dm_user_call *call)
 {
-    struct dm_user_call *call = DM_CONTAINER(mail, struct dm_user_call, mail);
     uint32_t user = dm_user_find(shard, call->user_id);
     call->connections = 0;
     if (user && call->question == DM_USER_PRESENCE)
@@ -130,13 +132,50 @@ static void carry_out(struct dm_mail *mail, struct dm_shard *shard)
     shard->ports.post.send(shard->ports.post.self, call->origin, &call->mail);
 }
 
+static bool awaits_sockets(const struct dm_shard *shard, const struct dm_user_call *call)
+{
+    uint32_t user = dm_user_find(shard, call->user_id);
+    return user && user_at(shard, user)->places > 0;
+}
+
+static void ask_here(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_user_call *call = DM_CONTAINER(mail, struct dm_user_call, mail);
+    if (!awaits_sockets(shard, call)) {
+        carry_out(shard, call);
+        return;
+    }
+    call->wait_until = dm_shard_now(shard) + ARRIVAL_MS;
+    dm_list_push(&shard->calls, &call->waiting);
+}
+
+/* Not from within the arrival: its socket has not begun to read then. */
+uint64_t dm_user_tick(struct dm_shard *shard, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+    struct dm_list *after;
+    for (struct dm_list *at = shard->calls.next; at != &shard->calls; at = after) {
+        struct dm_user_call *call = DM_CONTAINER(at, struct dm_user_call, waiting);
+        after = at->next;
+        if (call->wait_until > now && awaits_sockets(shard, call)) {
+            next = dm_clock_earlier(next, call->wait_until);
+            continue;
+        }
+        dm_list_unlink(at);
+        dm_list_push(&shard->due_calls, at);
+    }
+    while ((after = dm_list_shift(&shard->due_calls)) != NULL)
+        carry_out(shard, DM_CONTAINER(after, struct dm_user_call, waiting));
+    return next;
+}
+
 void dm_user_ask(struct dm_shard *shard, struct dm_user_call *call)
 {
     uint32_t owner = dm_shard_owner(shard, call->user_id);
     call->origin = shard->options.number;
-    call->mail.run = carry_out;
+    call->mail.run = ask_here;
     if (owner == call->origin)
-        carry_out(&call->mail, shard);
+        ask_here(&call->mail, shard);
     else
         shard->ports.post.send(shard->ports.post.self, owner, &call->mail);
 }

@@ -7,7 +7,7 @@
 #include "base/buf.h"
 
 /*
- * "127.0.0.1:8080", "[::1]:8080", "localhost:8080", ":8080" (every address),
+ * "127.0.0.1:8080", "[::1]:8080", "localhost:8080",
  * or "unix:/path" (a stale socket file is replaced; one that somebody serves is
  * refused). A socket handed over by systemd (LISTEN_FDS) takes precedence.
  * Returns a non-blocking listening descriptor, or -1 with a sentence in `why`.

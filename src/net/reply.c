@@ -57,9 +57,10 @@ static bool is_allowed_origin(const struct dm_server_options *options, struct dm
 void dm_reply_cors(h2o_req_t *req, const struct dm_server_options *options)
 {
     ssize_t at = h2o_find_header_by_str(&req->headers, H2O_STRLIT("origin"), -1);
+    if (options->cors_origin_count) /* without an Origin too: a cache may keep the answer */
+        dm_reply_header(req, "vary", DM_SLICE("Origin"));
     if (at >= 0 && options->cors_origin_count) {
         h2o_iovec_t origin = req->headers.entries[at].value;
-        dm_reply_header(req, "vary", DM_SLICE("Origin"));
         if (is_allowed_origin(options, dm_slice(origin.base, origin.len))) {
             dm_reply_header(req, "access-control-allow-origin", dm_slice(origin.base, origin.len));
             dm_reply_header(req, "access-control-allow-credentials", DM_SLICE("true"));
@@ -112,6 +113,7 @@ void dm_reply_raw_error(h2o_req_t *req, const struct dm_server_options *options,
 struct own_errors {
     h2o_filter_t super;
     const struct dm_server_options *options;
+    struct dm_metrics *metrics;
 };
 
 struct replacement {
@@ -140,7 +142,9 @@ static void replace_error(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **sl
 {
     const struct own_errors *own = (const struct own_errors *)self;
     struct dm_buf body = DM_BUF_INIT;
-    error_body(&body, error_of(req->res.status), DM_NO_SLICE);
+    int err = error_of(req->res.status);
+    dm_metrics_refuse(own->metrics, err);
+    error_body(&body, err, DM_NO_SLICE);
     req->res.headers = (h2o_headers_t){.size = 0};
     dm_reply_header(req, "content-type", dm_slice_of(json_type));
     dm_reply_cors(req, own->options);
@@ -153,10 +157,12 @@ static void replace_error(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **sl
     h2o_setup_next_ostream(req, &replacement->super.next);
 }
 
-void dm_reply_own_errors(h2o_hostconf_t *host, const struct dm_server_options *options)
+void dm_reply_own_errors(h2o_hostconf_t *host, const struct dm_server_options *options,
+                         struct dm_metrics *metrics)
 {
     struct own_errors *own =
         (struct own_errors *)h2o_create_filter(&host->fallback_path, sizeof *own);
     own->super.on_setup_ostream = replace_error;
     own->options = options;
+    own->metrics = metrics;
 }

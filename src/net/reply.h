@@ -20,6 +20,7 @@ void dm_reply_raw_error(h2o_req_t *req, const struct dm_server_options *options,
                         struct dm_slice why);
 
 /* Turns the plain-text errors that h2o makes by itself (413, 417, broken bodies) into ours. */
-void dm_reply_own_errors(h2o_hostconf_t *host, const struct dm_server_options *options);
+void dm_reply_own_errors(h2o_hostconf_t *host, const struct dm_server_options *options,
+                         struct dm_metrics *metrics);
 
 #endif

@@ -97,8 +97,7 @@ void dm_server_start(struct dm_server *server, const struct dm_store *store, int
         DM_CHECK(worker->listen_fd >= 0);
         DM_CHECK(pthread_create(&worker->thread, NULL, run, worker) == 0);
     }
-    pthread_barrier_wait(&server->set_up);
-    pthread_barrier_destroy(&server->set_up);
+    pthread_barrier_wait(&server->set_up); /* destroyed later: the loops may still be leaving it */
 }
 
 /* --- orders to every loop --- */
@@ -147,6 +146,7 @@ void dm_server_drain(struct dm_server *server)
     order_all(server, end, NULL, dm_clock_mono_ms() + server->options.drain_timeout_ms);
     for (uint32_t i = 0; i < server->options.shards; i++)
         pthread_join(server->workers[i].thread, NULL);
+    pthread_barrier_destroy(&server->set_up);
 }
 
 /* --- what is shared --- */

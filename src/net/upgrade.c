@@ -55,8 +55,10 @@ int dm_handshake_read(struct dm_request *request, struct dm_handshake *handshake
         request->why = DM_SLICE("Sec-WebSocket-Key is missing or malformed");
         return DM_ERR_BAD_REQUEST;
     }
-    handshake->subprotocol =
-        select_subprotocol(dm_request_header(request, DM_SLICE("sec-websocket-protocol")));
+    struct dm_slice offered = dm_request_header(request, DM_SLICE("sec-websocket-protocol"));
+    handshake->native = has_token(offered, DM_SLICE("dormouse.v1")) ||
+                        has_token(offered, DM_SLICE("dormouse.v1.msgpack"));
+    handshake->subprotocol = select_subprotocol(offered);
     return DM_OK;
 }
 
@@ -206,7 +208,7 @@ int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect)
         request->why = DM_SLICE("A socket needs a user's token, not an API key");
         err = DM_ERR_UNAUTHORIZED;
     }
-    if (!err && dm_slice_starts(handshake.subprotocol, DM_SLICE("dormouse.v1"))) {
+    if (!err && handshake.native) {
         request->why = DM_SLICE("This version does not speak the native dialect yet");
         err = DM_ERR_NOT_YET;
     }

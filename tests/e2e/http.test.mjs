@@ -185,6 +185,16 @@ test("a target in absolute form is taken", async (t) => {
   assert.equal((await dm.get("http://example.test")).status, 426, "no path is /");
 });
 
+test("what h2o refuses by itself is counted, and has a code", async (t) => {
+  const dm = await serve(t);
+  const raw = await dm.raw();
+  raw.write(rawPublish(`Host: x\r\nExpect: a miracle\r\nContent-Length: ${BODY.length}\r\n`));
+  const answer = await raw.response();
+  assert.equal(answer.status, 417);
+  assert.match(answer.text, /"expectation_failed"/);
+  assert.equal(await dm.metric('dormouse_refusals_total{reason="expectation_failed"}'), 1);
+});
+
 test("HEAD opens no WebSocket", async (t) => {
   const dm = await serve(t);
   const raw = await dm.raw();

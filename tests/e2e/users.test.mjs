@@ -161,6 +161,16 @@ test("a ts of 0 is the caller's; one that no ISO date can say is 400", async (t)
   assert.equal((await dm.post("/users/alice/send", { type: "t", ts: 253402300800000 })).status, 400);
 });
 
+test("presence and disconnect know a socket from its 101 on, whichever shard it is on its way to", async (t) => {
+  const dm = await serve(t, { shards: 2 });
+  for (let i = 0; i < 100; i++) {
+    const client = await dm.connect(`u${i}`);
+    if (i % 2) assert.equal((await dm.get(`/users/u${i}/presence`)).json.connections, 1);
+    assert.deepEqual((await dm.post(`/users/u${i}/disconnect`)).json, { disconnected: 1 });
+    assert.equal((await client.closing()).code, 1000);
+  }
+});
+
 test("disconnect ends the wait of an open publish", async (t) => {
   const dm = await serve(t);
   const alice = await (await dm.connect("alice")).subscribe(MESSAGE);

@@ -110,8 +110,11 @@ static void check_awake(struct world *world)
 void model_check_calm(struct world *world)
 {
     bool failed = failed_lately(world);
-    if (world->model.admissions || world->model.calls)
-        sim_fail(world, "a call is not answered");
+    if (world->model.admissions)
+        sim_fail(world, "an admission is not answered");
+    for (const struct m_call *call = world->model.calls; call; call = call->next)
+        if (!world->model.users[call->user].granted)
+            sim_fail(world, "a call is not answered"); /* else it waits for a socket's arrival */
     for (uint32_t i = 0; i < world->plan.users; i++)
         world->model.users[i].withdrawing = 0;
     check_publishes(world, failed);

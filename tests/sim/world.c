@@ -213,7 +213,7 @@ void world_run(struct sim_progress *progress)
     if (rand_chance(&world.rand, 80))
         close_all(&world);
     else
-        while (world.model.publishes_open)
+        while (world.model.publishes_open || world.model.calls)
             world_lull(&world, 10);
     for (uint32_t i = 0; i < world.shards; i++)
         dm_shard_destroy(&world.shard[i]);

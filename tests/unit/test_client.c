@@ -19,13 +19,24 @@ static void begin(struct session *session, struct dm_slice answer, bool drip, bo
     assert_non_null(session->client);
 }
 
-static void end(struct session *session)
+/* Only now may what the peer got be looked at: its thread has ended. */
+static void hang_up(struct session *session)
 {
     dm_client_destroy(&session->client);
     assert_null(session->client);
     peer_join(&session->peer);
+}
+
+static void put_away(struct session *session)
+{
     peer_dispose(&session->peer);
     dm_buf_dispose(&session->why);
+}
+
+static void end(struct session *session)
+{
+    hang_up(session);
+    put_away(session);
 }
 
 static void post(struct session *session, struct dm_slice answer, bool drip, bool hold)
@@ -64,16 +75,14 @@ static void a_request_is_plain_http(void **state)
     char expected[512];
     post(&session, DM_SLICE("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"), false, false);
     assert_true(session.ok);
-    dm_client_destroy(&session.client);
-    peer_join(&session.peer);
+    hang_up(&session);
     snprintf(expected, sizeof expected,
              "POST /publish HTTP/1.1\r\nHost: %s\r\nUser-Agent: dormouse/" DM_VERSION "\r\n"
              "Authorization: Bearer tok\r\nContent-Type: application/json\r\nContent-Length: 7\r\n"
              "Connection: close\r\n\r\n{\"a\":1}",
              session.peer.url + 7);
     assert_string_equal(dm_buf_text(&session.peer.got), expected);
-    peer_dispose(&session.peer);
-    dm_buf_dispose(&session.why);
+    put_away(&session);
 }
 
 static void answers_are_read_whole(void **state)
@@ -163,9 +172,10 @@ static void a_handshake_is_checked(void **state)
     open_socket(&session, DM_SLICE(PEER_SWITCH), true);
     assert_true(session.ok);
     assert_int_equal(session.answer.status, 101);
+    hang_up(&session);
     assert_non_null(strstr(dm_buf_text(&session.peer.got), "Sec-WebSocket-Version: 13\r\n"));
     assert_null(strstr(dm_buf_text(&session.peer.got), "Authorization"));
-    end(&session);
+    put_away(&session);
     open_socket(&session, DM_SLICE("HTTP/1.1 401 x\r\nContent-Length: 2\r\n\r\n{}"), false);
     assert_true(session.ok);
     assert_int_equal(session.answer.status, 401);
@@ -201,8 +211,7 @@ static void expect_frame(struct dm_buf *got, unsigned opcode, struct dm_slice pa
 static void finish(struct session *session)
 {
     struct dm_buf *got = &session->peer.got;
-    dm_client_destroy(&session->client);
-    peer_join(&session->peer);
+    hang_up(session);
     char *head_end = strstr(dm_buf_text(got), "\r\n\r\n");
     assert_non_null(head_end);
     dm_buf_consume(got, (size_t)(head_end - got->bytes) + 4);
@@ -242,8 +251,7 @@ static void messages_arrive_however_they_are_cut(void **state)
         expect_frame(&session.peer.got, DM_OP_PONG, DM_SLICE("p"));
         expect_frame(&session.peer.got, DM_OP_CLOSE, DM_SLICE("\x03\xf4"));
         assert_int_equal(session.peer.got.len, 0);
-        peer_dispose(&session.peer);
-        dm_buf_dispose(&session.why);
+        put_away(&session);
     }
 }
 
