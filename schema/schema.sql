@@ -3,17 +3,22 @@
 -- Tables change by a new file in migrations/ and the same change here.
 
 PRAGMA application_id = 1685025389; -- "dorm"
-PRAGMA user_version = 1;            -- the last migration's number
+PRAGMA user_version = 2;            -- the last migration's number
 
 CREATE TABLE session (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     slot INTEGER NOT NULL CHECK (slot BETWEEN 0 AND 4095),
     user_id TEXT NOT NULL CHECK (user_id <> ''),
     dialect TEXT NOT NULL CHECK (dialect <> ''),
-    filters TEXT NOT NULL
+    filters TEXT NOT NULL,
+    attachment TEXT, -- JSON
+    resume BLOB CHECK (length(resume) = 32), -- SHA-256 of the secret that it may be resumed by
+    resume_before BLOB CHECK (length(resume_before) = 32), -- and of the one before, while that counts
+    dropped_at INTEGER -- when its socket went, Unix milliseconds; NULL: it is connected
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX session_by_user ON session (user_id);
+CREATE INDEX session_by_drop ON session (dropped_at) WHERE dropped_at IS NOT NULL;
 
 CREATE TABLE pending_ack (
     session_id BLOB NOT NULL CHECK (length(session_id) = 16),

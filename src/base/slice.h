@@ -15,6 +15,10 @@ struct dm_slice {
 };
 
 #define DM_SLICE(literal) ((struct dm_slice){"" literal, sizeof(literal) - 1})
+#define DM_SLICE_INIT(literal)                                                                     \
+    {                                                                                              \
+        "" literal, sizeof(literal) - 1                                                            \
+    } /* of a constant */
 #define DM_NO_SLICE ((struct dm_slice){NULL, 0})
 
 static inline struct dm_slice dm_slice(const char *at, size_t len)

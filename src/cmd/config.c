@@ -233,5 +233,6 @@ struct dm_limits dm_config_limits(const struct dm_config *config)
         .max_body = config->max_body,
         .max_header = config->max_header,
         .max_unsent = config->max_unsent,
+        .max_attachment = config->max_attachment,
     };
 }

@@ -3,6 +3,7 @@
 
 static const struct dm_dialect *const dialects[DM_DIALECT_COUNT] = {
     [DM_DIALECT_HOPEFLOW] = &dm_dialect_hopeflow,
+    [DM_DIALECT_NATIVE] = &dm_dialect_native,
 };
 
 const struct dm_dialect *dm_dialect_of(enum dm_dialect_id id)

@@ -12,13 +12,23 @@
 
 enum dm_dialect_id {
     DM_DIALECT_HOPEFLOW,
+    DM_DIALECT_NATIVE,
     DM_DIALECT_COUNT,
+};
+
+/* What a session is told first, in a dialect whose sessions can be resumed. */
+struct dm_welcome {
+    struct dm_uuid session_id;
+    struct dm_slice resume; /* the secret by which it may be resumed next time */
+    struct dm_slice user_id;
+    bool resumed; /* it is one that was there before */
 };
 
 struct dm_dialect {
     const char *name;   /* as the store and the metrics have it; never changed */
     bool acks;          /* its clients acknowledge: a publish waits for them */
     bool needs_filters; /* without a filter a session takes nothing (else everything) */
+    bool resumes;       /* its sessions outlive their sockets; their commands are answered */
 
     /* Reads one whole message. Junk is DM_COMMAND_IGNORE. `scratch` may hold what the command
      * points to and must outlive it. */
@@ -27,9 +37,18 @@ struct dm_dialect {
 
     /* Appends the message that shows an envelope to a session of `user_id`. */
     void (*write)(const struct dm_envelope *envelope, struct dm_slice user_id, struct dm_buf *out);
+
+    /* Only where it resumes. `err` DM_OK: the command was carried out. */
+    void (*welcome)(const struct dm_welcome *welcome, struct dm_buf *out);
+    void (*answer)(struct dm_slice ref, int err, struct dm_slice why, struct dm_buf *out);
 };
 
 extern const struct dm_dialect dm_dialect_hopeflow;
+extern const struct dm_dialect dm_dialect_native;
+
+/* {envelopeId,type,userId,timestamp,payload}, as hopeflow and native show an envelope. */
+void dm_dialect_write_envelope(const struct dm_envelope *envelope, struct dm_slice user_id,
+                               struct dm_buf *out);
 
 const struct dm_dialect *dm_dialect_of(enum dm_dialect_id id);
 

@@ -65,8 +65,8 @@ static void read_message(struct dm_slice message, bool binary, struct dm_buf *sc
         read_ack(object, scratch, command);
 }
 
-static void write_envelope(const struct dm_envelope *envelope, struct dm_slice user_id,
-                           struct dm_buf *out)
+void dm_dialect_write_envelope(const struct dm_envelope *envelope, struct dm_slice user_id,
+                               struct dm_buf *out)
 {
     char id[DM_UUID_TEXT_LEN], time[DM_ISO_TIME_LEN];
     dm_uuid_format(&envelope->id, id);
@@ -92,5 +92,5 @@ const struct dm_dialect dm_dialect_hopeflow = {
     .acks = true,
     .needs_filters = true,
     .read = read_message,
-    .write = write_envelope,
+    .write = dm_dialect_write_envelope,
 };

@@ -56,6 +56,9 @@ enum {
     SESSION_STORED = 2,   /* has a row in the store, or one is on its way there */
     SESSION_HELD = 4,     /* its socket holds input until the user is awake */
     SESSION_GONE = 8,     /* its socket is gone; ends for good once the user is awake */
+    SESSION_UNCONFIRMED =
+        16,             /* resumed, and no frame has come since: its old secret still counts */
+    SESSION_ENDED = 32, /* it cannot be resumed: client or backend have ended it */
 };
 
 struct session {
@@ -70,6 +73,7 @@ struct session {
 
 struct session_state {
     struct dm_filter_set filters;
+    struct dm_slice attachment; /* JSON, its own; absent: none */
     uint32_t first_pending;
     bool unwritten; /* differs from its row */
 };
@@ -81,7 +85,8 @@ struct awake {
     uint64_t last_event;
     uint64_t retry_at; /* WAKING: when to load again; 0: a load is out */
     uint32_t user;
-    bool touched; /* SAVING: something happened since */
+    uint32_t writes; /* of single sessions, at the store: it neither sleeps nor goes before them */
+    bool touched;    /* SAVING: something happened since */
 };
 
 /* An ack that is awaited: on its session's list and on its delivery's. */
@@ -90,7 +95,7 @@ struct pending {
     uint32_t session_next, session_prev;
     uint32_t delivery_next, delivery_prev;
     uint32_t stored; /* enum pending_stored */
-    uint32_t spare;
+    uint32_t late;   /* its session dropped since, and was resumed: nobody waits for it */
 };
 
 enum pending_stored {
@@ -112,6 +117,8 @@ struct delivery {
     /* Sessions, in order, that have acked while a row of theirs was there: its deletion may be
      * under way or have failed when the user is next loaded. */
     struct dm_buf settled;
+    /* struct dm_uuid: sessions that dropped with an ack awaited, and may come back with it. */
+    struct dm_buf dropped;
 };
 
 /* One publish at one shard: from the scatter until it is answered or nobody is awaited. */
@@ -132,6 +139,7 @@ struct coordination {
     uint32_t generation; /* never 0 */
     uint32_t index;      /* its own */
     int64_t awaited;     /* acks still to come; below 0 while a scatter is out that they overtook */
+    bool lingers;        /* owners keep what they have for acks that nobody waits for */
     struct dm_publish *publish;
     struct dm_timer deadline;
     struct scatter *scatters;
@@ -139,6 +147,14 @@ struct coordination {
 };
 
 enum { NO_TARGET = UINT32_MAX };
+
+/* How a pending ack ends. */
+enum settling {
+    SETTLED_ACKED,
+    SETTLED_LATE,       /* acked, but not awaited any more */
+    SETTLED_GONE,       /* its session has ended */
+    SETTLED_MAY_RETURN, /* its session has dropped: from here on it would be late */
+};
 
 enum { STORE_RETRY_MS = 250 }; /* after the store failed */
 
@@ -175,6 +191,7 @@ struct dm_shard {
     struct dm_list calls;   /* struct dm_user_call, that wait for sockets to arrive */
     struct dm_list due_calls;
     uint32_t recent_count, max_awake;
+    uint64_t expire_at;      /* when rows of sessions past their window go; 0: none is known */
     uint64_t store_retry_at; /* after a failed save: no other before this */
     uint32_t ops_out;        /* operations at the store */
     uint32_t evicted_since_trim;
@@ -233,6 +250,12 @@ struct session_state *dm_session_state(struct dm_shard *shard,
                                        uint32_t session); /* made if absent */
 void dm_session_drop_state(struct dm_shard *shard, struct session *session);
 void dm_session_end(struct dm_shard *shard, uint32_t session); /* user awake, or nothing stored */
+uint32_t dm_session_add(struct dm_shard *shard, uint32_t user, const struct dm_uuid *id,
+                        enum dm_dialect_id dialect, uint32_t sock);
+void dm_session_attach(struct session_state *state, struct dm_slice attachment); /* a copy */
+void dm_session_send_text(struct dm_shard *shard, uint32_t sock, struct dm_slice text);
+void dm_admission_answer(struct dm_shard *shard, struct dm_admission *admission);
+void dm_place_give_back(struct dm_shard *shard, struct dm_slice user_id);
 uint32_t dm_user_close_sessions(struct dm_shard *shard, uint32_t user, int code,
                                 struct dm_slice reason);
 
@@ -240,6 +263,21 @@ uint32_t dm_user_close_sessions(struct dm_shard *shard, uint32_t user, int code,
 void dm_shard_submit(struct dm_shard *shard, struct dm_store_op *op);
 void dm_shard_forget_rows(struct dm_shard *shard, enum dm_store_kind kind,
                           const struct dm_uuid *envelope_id, const struct dm_uuid *session_id);
+
+/* resume.c: sessions that outlive their sockets */
+void dm_resume_begin(struct dm_shard *shard, struct dm_admission *admission); /* asks the store */
+uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admission,
+                        uint32_t sock);
+void dm_resume_confirm(struct dm_shard *shard, struct session *session); /* its first frame */
+void dm_resume_drop(struct dm_shard *shard, uint32_t session);           /* before its state goes */
+void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission);
+void dm_resume_forget_dropped(struct dm_shard *shard, struct dm_slice user_id);
+uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now);
+
+/* answer.c: what a session's commands are answered */
+void dm_answer(struct dm_shard *shard, const struct session *session, struct dm_slice ref, int err,
+               struct dm_slice why);
+void dm_answer_when_written(struct dm_shard *shard, uint32_t session, struct dm_slice ref);
 
 /* awake.c */
 struct awake *dm_awake_of(const struct dm_shard *shard, uint32_t user);
@@ -253,6 +291,11 @@ uint64_t dm_awake_tick(struct dm_shard *shard, uint64_t now);
 
 /* sleep.c, wake.c: each tick returns when it is next needed */
 uint64_t dm_sleep_tick(struct dm_shard *shard, uint64_t now);
+bool dm_session_must_write(const struct dm_shard *shard, const struct session *session);
+void dm_session_add_to(struct dm_shard *shard, struct session *session, struct dm_store_op *op);
+void dm_user_mark_unwritten(struct dm_shard *shard, uint32_t user); /* a write failed */
+void dm_session_restore(struct dm_shard *shard, uint32_t session, struct dm_store_op *op);
+void dm_store_op_sort(struct dm_store_op *op);             /* before it: by session */
 bool dm_user_rouse(struct dm_shard *shard, uint32_t user); /* true: it is awake; else it will be */
 uint64_t dm_wake_tick(struct dm_shard *shard, uint64_t now);
 
@@ -261,9 +304,9 @@ void dm_scatter_deliver(struct dm_shard *shard, struct scatter *scatter);
 void dm_deliver_waiting(struct dm_shard *shard, uint32_t user, int err); /* in order of arrival */
 
 /* ack.c: and coming back */
-void dm_session_acked(struct dm_shard *shard, uint32_t session, const struct dm_uuid *envelope,
+bool dm_session_acked(struct dm_shard *shard, uint32_t session, const struct dm_uuid *envelope,
                       struct dm_slice result);
-void dm_session_drop_pendings(struct dm_shard *shard, uint32_t session);
+void dm_session_drop_pendings(struct dm_shard *shard, uint32_t session, bool may_return);
 void dm_part_end(struct dm_shard *shard, const struct scatter *scatter); /* it was answered */
 
 /* pending.c */
@@ -276,6 +319,7 @@ uint32_t dm_delivery_find(const struct dm_shard *shard, uint32_t user,
 uint32_t dm_delivery_add(struct dm_shard *shard, uint32_t part, uint32_t user);
 void dm_delivery_remove(struct dm_shard *shard, uint32_t delivery);
 void dm_delivery_remember_settled(struct delivery *delivery, uint32_t session);
+bool dm_delivery_dropped(const struct delivery *delivery, const struct dm_uuid *session_id);
 bool dm_delivery_settled(const struct dm_shard *shard, uint32_t delivery, uint32_t session);
 void dm_part_free(struct dm_shard *shard, uint32_t part);
 void dm_part_free_if_done(struct dm_shard *shard, uint32_t part);
@@ -283,7 +327,7 @@ void dm_part_free_if_done(struct dm_shard *shard, uint32_t part);
 /* publish.c: the coordinator's half */
 void dm_scatter_back(struct dm_shard *shard, struct scatter *scatter);
 void dm_publish_settle(struct dm_shard *shard, uint32_t coordination, uint32_t generation,
-                       struct dm_slice result); /* absent: the session dropped */
+                       enum settling how, struct dm_slice result);
 uint64_t dm_publish_tick(struct dm_shard *shard, uint64_t now);
 
 #endif

@@ -141,6 +141,7 @@ void dm_delivery_remove(struct dm_shard *shard, uint32_t index)
     else
         part_at(shard, delivery->part)->first_delivery = delivery->part_next;
     dm_buf_dispose(&delivery->settled);
+    dm_buf_dispose(&delivery->dropped);
     dm_slab_give(&shard->deliveries, index);
 }
 
@@ -168,6 +169,15 @@ void dm_delivery_remember_settled(struct delivery *delivery, uint32_t session)
     memmove(at + sizeof session, at, behind);
     memcpy(at, &session, sizeof session);
     delivery->settled.len += sizeof session;
+}
+
+bool dm_delivery_dropped(const struct delivery *delivery, const struct dm_uuid *session_id)
+{
+    const struct dm_uuid *dropped = (const void *)delivery->dropped.bytes;
+    for (size_t i = 0; i < delivery->dropped.len / sizeof *dropped; i++)
+        if (dm_uuid_eq(&dropped[i], session_id))
+            return true;
+    return false;
 }
 
 bool dm_delivery_settled(const struct dm_shard *shard, uint32_t index, uint32_t session)

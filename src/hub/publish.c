@@ -55,7 +55,7 @@ static void finish(struct dm_shard *shard, uint32_t index)
     dm_metrics_sub(shard->metrics, DM_METRIC_PUBLISHES_OPEN, 1);
     if (copy.awaited > 0 && !copy.publish->err)
         dm_metrics_add(shard->metrics, DM_METRIC_PUBLISH_TIMEOUTS, 1);
-    end_scatters(shard, copy.scatters, copy.awaited == 0);
+    end_scatters(shard, copy.scatters, copy.awaited == 0 && !copy.lingers);
     free(copy.next_target);
     answer(shard, copy.publish);
 }
@@ -209,12 +209,13 @@ static void add_result(struct dm_shard *shard, struct dm_publish *publish, struc
 }
 
 void dm_publish_settle(struct dm_shard *shard, uint32_t index, uint32_t generation,
-                       struct dm_slice result)
+                       enum settling how, struct dm_slice result)
 {
     struct coordination *at = dm_slab_peek(&shard->coordinations, index);
     if (!at || at->generation != generation)
         return; /* answered already */
-    at->awaited--;
+    at->awaited -= how != SETTLED_LATE;
+    at->lingers |= how == SETTLED_MAY_RETURN;
     if (result.at)
         add_result(shard, at->publish, result);
     finish_if_done(shard, index, true);

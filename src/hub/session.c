@@ -27,10 +27,8 @@ static int take_place(struct dm_shard *shard, struct dm_slice user_id)
     return DM_OK;
 }
 
-static void admit(struct dm_mail *mail, struct dm_shard *shard)
+void dm_admission_answer(struct dm_shard *shard, struct dm_admission *admission)
 {
-    struct dm_admission *admission = DM_CONTAINER(mail, struct dm_admission, mail);
-    admission->err = take_place(shard, dm_slice(admission->user_id, admission->user_len));
     if (admission->origin == shard->options.number) {
         admission->done(admission, shard);
         return;
@@ -39,9 +37,30 @@ static void admit(struct dm_mail *mail, struct dm_shard *shard)
     shard->ports.post.send(shard->ports.post.self, admission->origin, &admission->mail);
 }
 
+static struct dm_slice user_of(const struct dm_admission *admission)
+{
+    return dm_slice(admission->user_id, admission->user_len);
+}
+
+static void admit(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_admission *admission = DM_CONTAINER(mail, struct dm_admission, mail);
+    admission->err = take_place(shard, user_of(admission));
+    if (admission->err == DM_OK && dm_dialect_of(admission->dialect)->resumes)
+        dm_resume_begin(shard, admission);
+    else
+        dm_admission_answer(shard, admission);
+}
+
+void dm_admission_dispose(struct dm_admission *admission)
+{
+    dm_store_op_destroy(admission->row);
+    admission->row = NULL;
+}
+
 void dm_session_admit(struct dm_shard *shard, struct dm_admission *admission)
 {
-    uint32_t owner = dm_shard_owner(shard, dm_slice(admission->user_id, admission->user_len));
+    uint32_t owner = dm_shard_owner(shard, user_of(admission));
     admission->origin = shard->options.number;
     admission->mail.run = admit;
     if (owner == admission->origin)
@@ -50,7 +69,7 @@ void dm_session_admit(struct dm_shard *shard, struct dm_admission *admission)
         shard->ports.post.send(shard->ports.post.self, owner, &admission->mail);
 }
 
-static void give_place_back(struct dm_shard *shard, struct dm_slice user_id)
+void dm_place_give_back(struct dm_shard *shard, struct dm_slice user_id)
 {
     uint32_t user = dm_user_find(shard, user_id);
     DM_CHECK(user && user_at(shard, user)->places > 0);
@@ -58,24 +77,30 @@ static void give_place_back(struct dm_shard *shard, struct dm_slice user_id)
     dm_user_free_if_unused(shard, user);
 }
 
-static void withdraw(struct dm_mail *mail, struct dm_shard *shard)
+static void withdraw_here(struct dm_shard *shard, const struct dm_admission *admission)
 {
-    struct dm_admission *admission = DM_CONTAINER(mail, struct dm_admission, mail);
-    give_place_back(shard, dm_slice(admission->user_id, admission->user_len));
-    free(admission);
+    if (dm_dialect_of(admission->dialect)->resumes)
+        dm_resume_undo(shard, admission);
+    dm_place_give_back(shard, user_of(admission));
 }
 
-void dm_session_withdraw(struct dm_shard *shard, struct dm_slice user_id)
+static void withdraw(struct dm_mail *mail, struct dm_shard *shard)
 {
-    uint32_t owner = dm_shard_owner(shard, user_id);
+    struct dm_admission *order = DM_CONTAINER(mail, struct dm_admission, mail);
+    withdraw_here(shard, order);
+    free(order);
+}
+
+void dm_session_withdraw(struct dm_shard *shard, const struct dm_admission *admission)
+{
+    uint32_t owner = dm_shard_owner(shard, user_of(admission));
     if (owner == shard->options.number) {
-        give_place_back(shard, user_id);
+        withdraw_here(shard, admission);
         return;
     }
-    struct dm_admission *order = DM_NEW(struct dm_admission);
+    struct dm_admission *order = dm_memdup(admission, sizeof *admission);
+    order->row = NULL;
     order->mail.run = withdraw;
-    order->user_len = (uint8_t)user_id.len;
-    memcpy(order->user_id, user_id.at, user_id.len);
     shard->ports.post.send(shard->ports.post.self, owner, &order->mail);
 }
 
@@ -114,23 +139,32 @@ static void unlink_session(struct dm_shard *shard, struct user *user, uint32_t i
         session_at(shard, session->prev)->next = session->next;
 }
 
-uint32_t dm_session_open(struct dm_shard *shard, struct dm_slice user_id,
-                         enum dm_dialect_id dialect, uint32_t sock)
+uint32_t dm_session_add(struct dm_shard *shard, uint32_t owner, const struct dm_uuid *id,
+                        enum dm_dialect_id dialect, uint32_t sock)
 {
-    uint32_t owner = dm_user_find(shard, user_id);
-    DM_CHECK(owner && user_at(shard, owner)->places > 0);
     struct user *user = user_at(shard, owner);
     uint32_t index = dm_slab_take(&shard->sessions);
     struct session *session = session_at(shard, index);
-    session->id = dm_shard_mint(shard);
+    session->id = *id;
     session->user = owner;
     session->sock = sock;
     session->dialect = (uint8_t)dialect;
     link_session(shard, user, index);
-    user->places--;
     user->session_count++;
     dm_metrics_add(shard->metrics, DM_METRIC_SESSIONS, 1);
     return index;
+}
+
+uint32_t dm_session_open(struct dm_shard *shard, const struct dm_admission *admission,
+                         uint32_t sock)
+{
+    uint32_t user = dm_user_find(shard, user_of(admission));
+    DM_CHECK(user && user_at(shard, user)->places > 0);
+    user_at(shard, user)->places--;
+    if (dm_dialect_of(admission->dialect)->resumes)
+        return dm_resume_open(shard, admission, sock);
+    struct dm_uuid id = dm_shard_mint(shard);
+    return dm_session_add(shard, user, &id, admission->dialect, sock);
 }
 
 struct session_state *dm_session_state(struct dm_shard *shard, uint32_t index)
@@ -148,8 +182,22 @@ void dm_session_drop_state(struct dm_shard *shard, struct session *session)
     struct session_state *state = state_at(shard, session->state);
     DM_CHECK(state->first_pending == 0);
     dm_filter_set_dispose(&state->filters);
+    dm_session_attach(state, DM_NO_SLICE);
     dm_slab_give(&shard->states, session->state);
     session->state = 0;
+}
+
+void dm_session_attach(struct session_state *state, struct dm_slice attachment)
+{
+    free((char *)state->attachment.at);
+    state->attachment = attachment;
+    if (attachment.at)
+        state->attachment.at = dm_memdup(attachment.at, attachment.len);
+}
+
+static bool may_return(const struct session *session)
+{
+    return dm_dialect_of(session->dialect)->resumes && !(session->flags & SESSION_ENDED);
 }
 
 void dm_session_end(struct dm_shard *shard, uint32_t index)
@@ -157,9 +205,12 @@ void dm_session_end(struct dm_shard *shard, uint32_t index)
     struct session *session = session_at(shard, index);
     struct user *user = user_at(shard, session->user);
     uint32_t owner = session->user;
-    dm_session_drop_pendings(shard, index);
+    bool returns = may_return(session);
+    if (returns)
+        dm_resume_drop(shard, index);
+    dm_session_drop_pendings(shard, index, returns);
     dm_session_drop_state(shard, session);
-    if (session->flags & SESSION_STORED)
+    if (!returns && (session->flags & SESSION_STORED))
         dm_shard_forget_rows(shard, DM_STORE_FORGET_SESSION, NULL, &session->id);
     unlink_session(shard, user, index);
     dm_slab_give(&shard->sessions, index);
@@ -183,8 +234,10 @@ static void end_when_awake(struct dm_shard *shard, uint32_t index)
     dm_session_end(shard, index);
 }
 
-void dm_session_closed(struct dm_shard *shard, uint32_t session)
+void dm_session_closed(struct dm_shard *shard, uint32_t session, bool goodbye)
 {
+    if (goodbye)
+        session_at(shard, session)->flags |= SESSION_ENDED;
     end_when_awake(shard, session);
 }
 
@@ -199,6 +252,8 @@ uint32_t dm_user_close_sessions(struct dm_shard *shard, uint32_t owner, int code
         if (session->flags & SESSION_GONE)
             continue;
         closed++;
+        if (code == 1000)
+            session->flags |= SESSION_ENDED;
         shard->ports.sink.close(shard->ports.sink.self, session->sock, code, reason);
         end_when_awake(shard, i);
     }
@@ -224,20 +279,64 @@ static void change_filters(struct dm_shard *shard, uint32_t index, const struct 
         session->flags &= (uint8_t)~SESSION_FILTERED;
 }
 
-static void send_text(struct dm_shard *shard, uint32_t sock, struct dm_slice text)
+void dm_session_send_text(struct dm_shard *shard, uint32_t sock, struct dm_slice text)
 {
     struct dm_wire *wire = dm_wire_create(DM_OP_TEXT, text);
     shard->ports.sink.send(shard->ports.sink.self, sock, wire);
     dm_wire_release(wire);
 }
 
-static void carry_out(struct dm_shard *shard, uint32_t session, const struct dm_command *command)
+static void attach(struct dm_shard *shard, uint32_t index, const struct dm_command *command)
 {
-    dm_user_touch(shard, session_at(shard, session)->user);
-    if (command->kind == DM_COMMAND_ACK)
-        dm_session_acked(shard, session, &command->envelope, command->result);
+    struct session_state *state = dm_session_state(shard, index);
+    dm_session_attach(state, command->attachment);
+    state->unwritten = true;
+}
+
+static void carry_out(struct dm_shard *shard, uint32_t index, const struct dm_command *command)
+{
+    struct session *session = session_at(shard, index);
+    bool resumes = dm_dialect_of(session->dialect)->resumes;
+    dm_user_touch(shard, session->user);
+    if (command->kind == DM_COMMAND_ACK) {
+        bool awaited = dm_session_acked(shard, index, &command->envelope, command->result);
+        dm_answer(shard, session, command->ref, awaited ? DM_OK : DM_ERR_NOT_FOUND, DM_NO_SLICE);
+        return;
+    }
+    if (command->kind == DM_COMMAND_ATTACH)
+        attach(shard, index, command);
     else
-        change_filters(shard, session, command);
+        change_filters(shard, index, command);
+    if (resumes)
+        dm_answer_when_written(shard, index, command->ref);
+}
+
+/* What needs nothing of the user: answered, and nobody wakes. */
+static bool answer_at_once(struct dm_shard *shard, const struct session *session,
+                           const struct dm_command *command)
+{
+    switch (command->kind) {
+    case DM_COMMAND_IGNORE:
+        return true;
+    case DM_COMMAND_FIXED:
+        dm_metrics_add(shard->metrics, DM_METRIC_FIXED_ANSWERS, 1);
+        dm_session_send_text(shard, session->sock, command->answer);
+        return true;
+    case DM_COMMAND_PING:
+        dm_metrics_add(shard->metrics, DM_METRIC_FIXED_ANSWERS, 1);
+        dm_answer(shard, session, command->ref, DM_OK, DM_NO_SLICE);
+        return true;
+    case DM_COMMAND_REFUSED:
+        dm_answer(shard, session, command->ref, command->err, command->why);
+        return true;
+    case DM_COMMAND_ATTACH:
+        if (command->attachment.len <= shard->options.limits.max_attachment)
+            return false;
+        dm_answer(shard, session, command->ref, DM_ERR_TOO_LARGE, DM_NO_SLICE);
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* An ack of an envelope that nobody awaits, or an unsubscribe with nothing subscribed, changes
@@ -256,17 +355,16 @@ enum dm_session_answer dm_session_message(struct dm_shard *shard, uint32_t index
     struct session *session = session_at(shard, index);
     struct dm_command command;
     dm_dialect_of(session->dialect)->read(message, binary, &shard->scratch, &command);
-    if (command.kind == DM_COMMAND_IGNORE)
+    if (session->flags & SESSION_UNCONFIRMED)
+        dm_resume_confirm(shard, session);
+    if (answer_at_once(shard, session, &command))
         return DM_SESSION_TAKEN;
-    if (command.kind == DM_COMMAND_FIXED) {
-        dm_metrics_add(shard->metrics, DM_METRIC_FIXED_ANSWERS, 1);
-        send_text(shard, session->sock, command.answer);
-        return DM_SESSION_TAKEN;
-    }
     if (user_at(shard, session->user)->state == USER_ASLEEP &&
         changes_nothing(shard, session, &command)) {
         if (command.kind == DM_COMMAND_ACK)
             dm_metrics_add(shard->metrics, DM_METRIC_ACKS_IGNORED, 1);
+        dm_answer(shard, session, command.ref,
+                  command.kind == DM_COMMAND_ACK ? DM_ERR_NOT_FOUND : DM_OK, DM_NO_SLICE);
         return DM_SESSION_TAKEN;
     }
     if (!dm_user_rouse(shard, session->user)) {

@@ -35,6 +35,8 @@ struct dm_shard *dm_shard_create(const struct dm_shard_options *options,
     dm_slab_init(&shard->parts, sizeof(struct part));
     dm_slab_init(&shard->coordinations, sizeof(struct coordination));
     ports->rand.fill(ports->rand.self, shard->index_key, sizeof shard->index_key);
+    if (options->resume_window_ms && options->number == 0)
+        shard->expire_at = 1; /* what an earlier process has left */
     dm_list_init(&shard->recent);
     dm_list_init(&shard->retries);
     dm_list_init(&shard->due);
@@ -52,8 +54,10 @@ void dm_shard_destroy(struct dm_shard **shard_at)
     DM_CHECK(shard->ops_out == 0 && shard->coordinations.live == 0);
     for (uint32_t i = 1; i < dm_slab_end(&shard->sessions); i++) {
         const struct session *session = dm_slab_peek(&shard->sessions, i);
-        if (session && session->state)
+        if (session && session->state) {
             dm_filter_set_dispose(&state_at(shard, session->state)->filters);
+            dm_session_attach(state_at(shard, session->state), DM_NO_SLICE);
+        }
     }
     for (uint32_t i = 1; i < dm_slab_end(&shard->users); i++) {
         struct user *user = dm_slab_peek(&shard->users, i);
@@ -101,6 +105,7 @@ uint64_t dm_shard_tick(struct dm_shard *shard)
     uint64_t now = dm_shard_now(shard);
     uint64_t next = dm_clock_earlier(dm_publish_tick(shard, now), dm_awake_tick(shard, now));
     next = dm_clock_earlier(next, dm_user_tick(shard, now));
+    next = dm_clock_earlier(next, dm_resume_tick(shard, now));
     return dm_clock_earlier(next, trim_heap(shard, evicted_before, now));
 }
 

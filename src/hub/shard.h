@@ -24,7 +24,8 @@ struct dm_shard;
 struct dm_shard_options {
     uint32_t number, shards; /* this one's, from 0, of how many */
     uint64_t hibernate_after_ms;
-    struct dm_limits limits; /* max_awake is the whole server's; a shard takes its share */
+    uint64_t resume_window_ms; /* 0: no dialect resumes */
+    struct dm_limits limits;   /* max_awake is the whole server's; a shard takes its share */
 };
 
 struct dm_shard_ports {

@@ -31,7 +31,7 @@ static void fall_asleep(struct dm_shard *shard, uint32_t user)
     dm_user_free_if_unused(shard, user);
 }
 
-static bool must_write(const struct dm_shard *shard, const struct session *session)
+bool dm_session_must_write(const struct dm_shard *shard, const struct session *session)
 {
     if (!session->state)
         return false;
@@ -47,18 +47,18 @@ static bool must_write(const struct dm_shard *shard, const struct session *sessi
 static bool user_must_write(const struct dm_shard *shard, uint32_t user)
 {
     for (uint32_t i = user_at(shard, user)->first_session; i; i = session_at(shard, i)->next)
-        if (must_write(shard, session_at(shard, i)))
+        if (dm_session_must_write(shard, session_at(shard, i)))
             return true;
     return false;
 }
 
-static void write_session(struct dm_shard *shard, struct session *session, struct dm_store_op *op)
+void dm_session_add_to(struct dm_shard *shard, struct session *session, struct dm_store_op *op)
 {
     struct session_state *state = state_at(shard, session->state);
     dm_buf_clear(&shard->text);
     dm_filter_set_save(&state->filters, &shard->text);
     dm_store_op_add_session(op, &session->id, dm_slice_of(dm_dialect_of(session->dialect)->name),
-                            dm_buf_slice(&shard->text));
+                            dm_buf_slice(&shard->text), state->attachment);
     for (uint32_t i = state->first_pending; i; i = pending_at(shard, i)->session_next) {
         struct pending *pending = pending_at(shard, i);
         if (pending->stored == PENDING_STORED)
@@ -73,7 +73,7 @@ static void write_session(struct dm_shard *shard, struct session *session, struc
 }
 
 /* A failed write leaves everything of the user to be written once more. */
-static void mark_unwritten(struct dm_shard *shard, uint32_t user)
+void dm_user_mark_unwritten(struct dm_shard *shard, uint32_t user)
 {
     for (uint32_t i = user_at(shard, user)->first_session; i; i = session_at(shard, i)->next) {
         if (!session_at(shard, i)->state)
@@ -93,7 +93,7 @@ static void saved(struct dm_mail *mail, struct dm_shard *shard)
     struct awake *awake = dm_awake_of(shard, user);
     shard->ops_out--;
     if (op->err) {
-        mark_unwritten(shard, user);
+        dm_user_mark_unwritten(shard, user);
         shard->store_retry_at = dm_shard_now(shard) + STORE_RETRY_MS;
     }
     if (op->err || awake->touched) {
@@ -117,8 +117,8 @@ static void save(struct dm_shard *shard, uint32_t index)
     op->user = index;
     op->user_id = dm_store_op_add_text(op, dm_user_id(user));
     for (uint32_t i = user->first_session; i; i = session_at(shard, i)->next)
-        if (must_write(shard, session_at(shard, i)))
-            write_session(shard, session_at(shard, i), op);
+        if (dm_session_must_write(shard, session_at(shard, i)))
+            dm_session_add_to(shard, session_at(shard, i), op);
     dm_user_move(shard, index, USER_SAVING);
     dm_shard_submit(shard, op);
 }
@@ -146,6 +146,11 @@ uint64_t dm_sleep_tick(struct dm_shard *shard, uint64_t now)
             return shard->store_retry_at;
         if (budget == 0)
             return now;
+        if (awake->writes) { /* something of it is on its way to the store */
+            dm_awake_unlink(shard, awake);
+            dm_awake_push(shard, awake);
+            continue;
+        }
         evict(shard, awake->user, idle);
     }
     return UINT64_MAX;

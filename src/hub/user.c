@@ -97,6 +97,8 @@ void dm_user_free_if_unused(struct dm_shard *shard, uint32_t index)
     if (user->state == USER_WAKING || user->state == USER_SAVING)
         return;
     if (user->state == USER_AWAKE) {
+        if (awake_at(shard, user->awake)->writes)
+            return; /* their answers will ask again */
         if (!dm_list_empty(&awake_at(shard, user->awake)->waiting))
             return; /* its deliveries, due this turn, will ask again */
         dm_user_forget_awake(shard, index);
@@ -122,6 +124,8 @@ static void carry_out(struct dm_shard *shard, struct dm_user_call *call)
         call->connections = user_at(shard, user)->session_count;
     else if (user)
         call->connections = dm_user_close_sessions(shard, user, 1000, call->reason);
+    if (call->question == DM_USER_DISCONNECT && shard->options.resume_window_ms)
+        dm_resume_forget_dropped(shard, call->user_id);
     if (call->question == DM_USER_DISCONNECT)
         dm_metrics_add(shard->metrics, DM_METRIC_CLOSED_BY_BACKEND, call->connections);
     if (call->origin == shard->options.number) {

@@ -21,13 +21,16 @@ static int by_pending_session(const void *a, const void *b)
  * without filters, and the log says so. */
 static void restore_filters(struct dm_shard *shard, uint32_t index, const struct dm_store_op *op)
 {
+    bool filtered = session_at(shard, index)->flags & SESSION_FILTERED;
     session_at(shard, index)->flags &= (uint8_t)~SESSION_FILTERED;
     struct dm_store_session key = {.id = session_at(shard, index)->id};
     const struct dm_store_session *row =
         op->session_count ? bsearch(&key, op->sessions, op->session_count, sizeof key, by_session)
                           : NULL;
     struct session_state *state = dm_session_state(shard, index);
-    if (!row || !dm_filter_set_load(&state->filters, dm_store_op_text(op, row->filters)))
+    if (row && row->attachment.len)
+        dm_session_attach(state, dm_store_op_text(op, row->attachment));
+    if (row ? !dm_filter_set_load(&state->filters, dm_store_op_text(op, row->filters)) : filtered)
         dm_log(DM_LOG_ERROR, "session_row_unreadable", NULL);
     if (state->filters.count)
         session_at(shard, index)->flags |= SESSION_FILTERED;
@@ -50,20 +53,32 @@ static void restore_pendings(struct dm_shard *shard, uint32_t index, const struc
             continue;
         uint32_t pending = dm_pending_add(shard, index, delivery);
         pending_at(shard, pending)->stored = PENDING_STORED;
+        pending_at(shard, pending)->late =
+            dm_delivery_dropped(delivery_at(shard, delivery), &session->id);
     }
 }
 
-static void restore(struct dm_shard *shard, uint32_t user, struct dm_store_op *op)
+void dm_store_op_sort(struct dm_store_op *op)
 {
     if (op->session_count)
         qsort(op->sessions, op->session_count, sizeof *op->sessions, by_session);
     if (op->pending_count)
         qsort(op->pending, op->pending_count, sizeof *op->pending, by_pending_session);
+}
+
+void dm_session_restore(struct dm_shard *shard, uint32_t session, struct dm_store_op *op)
+{
+    restore_filters(shard, session, op);
+    restore_pendings(shard, session, op);
+}
+
+static void restore(struct dm_shard *shard, uint32_t user, struct dm_store_op *op)
+{
+    dm_store_op_sort(op);
     for (uint32_t i = user_at(shard, user)->first_session; i; i = session_at(shard, i)->next) {
         if (!(session_at(shard, i)->flags & SESSION_STORED))
             continue;
-        restore_filters(shard, i, op);
-        restore_pendings(shard, i, op);
+        dm_session_restore(shard, i, op);
     }
 }
 

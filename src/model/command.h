@@ -14,14 +14,21 @@ enum dm_command_kind {
     DM_COMMAND_SUBSCRIBE,   /* `filters` */
     DM_COMMAND_UNSUBSCRIBE, /* `filters` */
     DM_COMMAND_ACK,         /* `envelope`, `result` */
+    DM_COMMAND_ATTACH,      /* `attachment` */
+    DM_COMMAND_PING,        /* answered, and wakes nothing */
+    DM_COMMAND_REFUSED,     /* answered with `err`, and `why` where there is more to say */
 };
 
 struct dm_command {
     enum dm_command_kind kind;
+    struct dm_slice ref;     /* JSON by which the client knows the answer; absent: it wants none */
     struct dm_slice answer;  /* a whole message to send back, static storage */
     struct dm_slice filters; /* a JSON array */
     struct dm_uuid envelope;
-    struct dm_slice result; /* JSON; absent: the ack had none */
+    struct dm_slice result;     /* JSON; absent: the ack had none */
+    struct dm_slice attachment; /* JSON */
+    int err;
+    struct dm_slice why; /* static storage */
 };
 
 #endif

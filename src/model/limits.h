@@ -24,7 +24,7 @@ struct dm_limits {
     uint32_t max_connections, max_connections_per_user;
     uint32_t max_filters_per_session, max_targets;
     uint32_t max_awake;
-    uint64_t max_message, max_body, max_header, max_unsent;
+    uint64_t max_message, max_body, max_header, max_unsent, max_attachment;
 };
 
 #endif

@@ -113,6 +113,7 @@ static void create_shard(struct dm_loop *loop, const struct dm_store *store)
         .number = loop->number,
         .shards = loop->options->shards,
         .hibernate_after_ms = loop->options->hibernate_after_ms,
+        .resume_window_ms = loop->options->resume_window_ms,
         .limits = loop->options->limits,
     };
     struct dm_shard_ports ports = {

@@ -27,12 +27,12 @@ static void tune(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
 }
 
-void dm_loop_adopt(struct dm_loop *loop, int fd, struct dm_slice user_id,
-                   enum dm_dialect_id dialect, struct dm_slice early)
+void dm_loop_adopt(struct dm_loop *loop, int fd, const struct dm_admission *admission,
+                   struct dm_slice early)
 {
     tune(fd);
     uint32_t sock = dm_burrow_adopt(loop->burrow, fd);
-    uint32_t session = dm_session_open(loop->shard, user_id, dialect, sock);
+    uint32_t session = dm_session_open(loop->shard, admission, sock);
     dm_burrow_start(loop->burrow, sock, session, early);
 }
 
@@ -55,10 +55,11 @@ static void on_closed(void *self, uint32_t session, enum dm_burrow_end how, int 
         [DM_BURROW_SLOW] = DM_METRIC_CLOSED_SLOW,
     };
     struct dm_loop *loop = self;
-    (void)code;
+    /* 0: a Close without a code, as close() without arguments sends it. */
+    bool goodbye = how == DM_BURROW_BY_PEER && (code == 1000 || code == 1001 || code == 0);
     dm_metrics_add(loop->metrics, metrics[how], 1);
     dm_server_give_connection(loop->server);
-    dm_session_closed(loop->shard, session);
+    dm_session_closed(loop->shard, session, goodbye);
 }
 
 static void sink_send(void *self, uint32_t sock, struct dm_wire *wire)

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "net/loop.h"
 #include "net/reply.h"
+#include "net/resume.h"
 
 /* --- the handshake --- */
 
@@ -40,6 +41,8 @@ static bool is_key(struct dm_slice key)
            EVP_DecodeBlock(decoded, (const unsigned char *)key.at, 24) == 18;
 }
 
+static const struct dm_slice native = DM_SLICE_INIT("dormouse.v1");
+
 int dm_handshake_read(struct dm_request *request, struct dm_handshake *handshake)
 {
     h2o_req_t *req = request->h2o;
@@ -56,9 +59,9 @@ int dm_handshake_read(struct dm_request *request, struct dm_handshake *handshake
         return DM_ERR_BAD_REQUEST;
     }
     struct dm_slice offered = dm_request_header(request, DM_SLICE("sec-websocket-protocol"));
-    handshake->native = has_token(offered, DM_SLICE("dormouse.v1")) ||
-                        has_token(offered, DM_SLICE("dormouse.v1.msgpack"));
-    handshake->subprotocol = select_subprotocol(offered);
+    handshake->msgpack = has_token(offered, DM_SLICE("dormouse.v1.msgpack"));
+    handshake->native = has_token(offered, native);
+    handshake->subprotocol = handshake->native ? native : select_subprotocol(offered);
     return DM_OK;
 }
 
@@ -122,7 +125,6 @@ struct arrival {
     struct dm_loop *loop; /* where the request is */
     struct dm_handle handle;
     struct dm_handshake handshake; /* slices into the request, good while it is there */
-    enum dm_dialect_id dialect;
     int fd;
     struct dm_buf early;
 };
@@ -132,20 +134,26 @@ static struct dm_slice user_of(const struct arrival *arrival)
     return dm_slice(arrival->admission.user_id, arrival->admission.user_len);
 }
 
+static void put_away(struct arrival *arrival)
+{
+    dm_buf_dispose(&arrival->early);
+    dm_admission_dispose(&arrival->admission);
+    free(arrival);
+}
+
 static void arrive(struct dm_mail *mail, struct dm_shard *here)
 {
     struct arrival *arrival = DM_CONTAINER(mail, struct arrival, mail);
-    dm_loop_adopt(dm_loop_of_shard(here), arrival->fd, user_of(arrival), arrival->dialect,
+    dm_loop_adopt(dm_loop_of_shard(here), arrival->fd, &arrival->admission,
                   dm_buf_slice(&arrival->early));
-    dm_buf_dispose(&arrival->early);
-    free(arrival);
+    put_away(arrival);
 }
 
 static void turn_back(struct arrival *arrival)
 {
     dm_server_give_connection(dm_loop_server(arrival->loop));
-    dm_session_withdraw(dm_loop_shard(arrival->loop), user_of(arrival));
-    free(arrival);
+    dm_session_withdraw(dm_loop_shard(arrival->loop), &arrival->admission);
+    put_away(arrival);
 }
 
 static void on_socket(void *context, int fd, struct dm_slice early)
@@ -175,7 +183,7 @@ static void on_admission(struct dm_admission *admission, struct dm_shard *here)
     if (admission->err) {
         dm_server_give_connection(dm_loop_server(loop));
         dm_reply_later_error(loop, arrival->handle, admission->err);
-        free(arrival);
+        put_away(arrival);
         return;
     }
     h2o_req_t *req = dm_kept_answer(dm_loop_kept(loop), arrival->handle);
@@ -208,8 +216,8 @@ int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect)
         request->why = DM_SLICE("A socket needs a user's token, not an API key");
         err = DM_ERR_UNAUTHORIZED;
     }
-    if (!err && handshake.native) {
-        request->why = DM_SLICE("This version does not speak the native dialect yet");
+    if (!err && handshake.msgpack) {
+        request->why = DM_SLICE("This version does not speak msgpack yet: ask for dormouse.v1");
         err = DM_ERR_NOT_YET;
     }
     if (!err)
@@ -220,10 +228,12 @@ int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect)
     arrival->loop = request->loop;
     arrival->handle = handle;
     arrival->handshake = handshake;
-    arrival->dialect = dialect;
+    arrival->admission.dialect = handshake.native ? DM_DIALECT_NATIVE : dialect;
     arrival->admission.done = on_admission;
     arrival->admission.user_len = request->principal.id_len;
     memcpy(arrival->admission.user_id, request->principal.id, request->principal.id_len);
+    if (dm_dialect_of(arrival->admission.dialect)->resumes)
+        dm_resume_secrets(request, &arrival->admission);
     dm_session_admit(dm_loop_shard(request->loop), &arrival->admission);
     return DM_OK;
 }

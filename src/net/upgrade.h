@@ -10,7 +10,7 @@
 
 struct dm_handshake {
     struct dm_slice key;         /* Sec-WebSocket-Key */
-    bool native;                 /* dormouse.v1 is among those offered */
+    bool native, msgpack;        /* dormouse.v1, dormouse.v1.msgpack is among those offered */
     struct dm_slice subprotocol; /* the one selected; absent: none was offered */
 };
 

@@ -43,14 +43,16 @@ static uint32_t grown(uint32_t room)
 }
 
 void dm_store_op_add_session(struct dm_store_op *op, const struct dm_uuid *id,
-                             struct dm_slice dialect, struct dm_slice filters)
+                             struct dm_slice dialect, struct dm_slice filters,
+                             struct dm_slice attachment)
 {
     if (op->session_count == op->session_room) {
         op->session_room = grown(op->session_room);
         op->sessions = dm_realloc(op->sessions, op->session_room * sizeof *op->sessions);
     }
     op->sessions[op->session_count++] = (struct dm_store_session){
-        *id, dm_store_op_add_text(op, dialect), dm_store_op_add_text(op, filters)};
+        *id, dm_store_op_add_text(op, dialect), dm_store_op_add_text(op, filters),
+        dm_store_op_add_text(op, attachment)};
 }
 
 void dm_store_op_add_pending(struct dm_store_op *op, const struct dm_uuid *envelope_id,

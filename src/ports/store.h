@@ -24,6 +24,14 @@
 enum dm_store_kind {
     DM_STORE_SAVE_USER,       /* upserts `sessions`, adds `pending` */
     DM_STORE_LOAD_USER,       /* reads both, for `user_id` */
+    DM_STORE_OPEN_SESSION,    /* inserts `sessions[0]`, to be resumed by `next_resume` */
+    DM_STORE_RESUME_SESSION,  /* the user's session of `resume`, if it can still be resumed, takes
+                               * `next_resume`: it and its pending acks are added, `resumed` is set;
+                               * else as OPEN_SESSION. Both secrets count until it is confirmed */
+    DM_STORE_CONFIRM_SESSION, /* of `session_id` only the latest secret counts from here on */
+    DM_STORE_DROP_SESSION,    /* `session_id` has no socket since `now` */
+    DM_STORE_FORGET_DROPPED,  /* deletes the sessions of `user_id` that have no socket */
+    DM_STORE_EXPIRE_SESSIONS, /* deletes those that have had none since before `oldest` */
     DM_STORE_FORGET_SESSION,  /* deletes `session_id`'s row and its pending acks */
     DM_STORE_FORGET_PENDING,  /* deletes the pair (`envelope_id`, `session_id`) */
     DM_STORE_FORGET_ENVELOPE, /* deletes every pending ack of `envelope_id` */
@@ -34,10 +42,13 @@ struct dm_store_text {
     uint32_t start, len;
 };
 
+enum { DM_RESUME_HASH_LEN = 32 /* SHA-256 */ };
+
 struct dm_store_session {
     struct dm_uuid id;
-    struct dm_store_text dialect; /* the dialect's name */
-    struct dm_store_text filters; /* JSON, as dm_filter_set_save writes it */
+    struct dm_store_text dialect;    /* the dialect's name */
+    struct dm_store_text filters;    /* JSON, as dm_filter_set_save writes it */
+    struct dm_store_text attachment; /* JSON; of no length: none */
 };
 
 struct dm_store_pending {
@@ -58,7 +69,12 @@ struct dm_store_op {
     uint32_t session_count, session_room, pending_count, pending_room;
     struct dm_buf text;
 
-    uint32_t user; /* the hub's own, untouched by the store: whom it is about */
+    unsigned char resume[DM_RESUME_HASH_LEN], next_resume[DM_RESUME_HASH_LEN];
+    uint64_t now, oldest; /* Unix milliseconds; a session dropped before `oldest` is gone */
+    bool resumed;
+
+    uint32_t user; /* the hub's own, untouched by the store: whom it is about, */
+    void *caller;  /* and who asked */
 };
 
 struct dm_store {
@@ -71,7 +87,8 @@ void dm_store_op_destroy(struct dm_store_op *op);
 struct dm_store_text dm_store_op_add_text(struct dm_store_op *op, struct dm_slice text);
 struct dm_slice dm_store_op_text(const struct dm_store_op *op, struct dm_store_text text);
 void dm_store_op_add_session(struct dm_store_op *op, const struct dm_uuid *id,
-                             struct dm_slice dialect, struct dm_slice filters);
+                             struct dm_slice dialect, struct dm_slice filters,
+                             struct dm_slice attachment);
 void dm_store_op_add_pending(struct dm_store_op *op, const struct dm_uuid *envelope_id,
                              const struct dm_uuid *session_id);
 

@@ -18,6 +18,10 @@ static int save_session(struct dm_connection *connection, const struct dm_store_
     dm_statement_bind_text(save, 3, user_id);
     dm_statement_bind_text(save, 4, dm_store_op_text(op, session->dialect));
     dm_statement_bind_text(save, 5, dm_store_op_text(op, session->filters));
+    if (session->attachment.len)
+        dm_statement_bind_text(save, 6, dm_store_op_text(op, session->attachment));
+    else
+        dm_statement_bind_none(save, 6);
     return dm_statement_run(save);
 }
 
@@ -57,9 +61,36 @@ static int forget_session(struct dm_connection *connection, const struct dm_stor
     return rc;
 }
 
-static int carry_out(struct dm_connection *connection, const struct dm_store_op *op)
+static int drop_session(struct dm_connection *connection, const struct dm_store_op *op)
+{
+    sqlite3_stmt *statement = dm_connection_at(connection, DM_STATEMENT_DROP_SESSION);
+    dm_statement_bind_uuid(statement, 1, &op->session_id);
+    dm_statement_bind_number(statement, 2, op->now);
+    return dm_statement_run(statement);
+}
+
+static int forget_dropped(struct dm_connection *connection, const struct dm_store_op *op)
+{
+    sqlite3_stmt *statement = dm_connection_at(connection, DM_STATEMENT_FORGET_DROPPED);
+    dm_statement_bind_text(statement, 1, dm_store_op_text(op, op->user_id));
+    return dm_statement_run(statement);
+}
+
+static int carry_out(struct dm_connection *connection, struct dm_store_op *op)
 {
     switch (op->kind) {
+    case DM_STORE_OPEN_SESSION:
+        return dm_apply_open(connection, op);
+    case DM_STORE_RESUME_SESSION:
+        return dm_apply_resume(connection, op);
+    case DM_STORE_CONFIRM_SESSION:
+        return run_one(connection, DM_STATEMENT_CONFIRM_SESSION, &op->session_id);
+    case DM_STORE_DROP_SESSION:
+        return drop_session(connection, op);
+    case DM_STORE_FORGET_DROPPED:
+        return forget_dropped(connection, op);
+    case DM_STORE_EXPIRE_SESSIONS:
+        return dm_apply_expire(connection, op);
     case DM_STORE_SAVE_USER:
         return save_user(connection, op);
     case DM_STORE_FORGET_SESSION:
@@ -79,7 +110,8 @@ static bool is_one_statement(const struct dm_store_op *op)
 {
     if (op->kind == DM_STORE_SAVE_USER)
         return op->session_count + op->pending_count <= 1;
-    return op->kind != DM_STORE_FORGET_SESSION;
+    return op->kind != DM_STORE_FORGET_SESSION && op->kind != DM_STORE_RESUME_SESSION &&
+           op->kind != DM_STORE_EXPIRE_SESSIONS;
 }
 
 /* Undoes what a failed operation has done so far; SQLite may have rolled all back already. */
@@ -96,7 +128,7 @@ static enum dm_applied undo(struct dm_connection *connection, bool savepoint)
     return DM_APPLY_FAILED;
 }
 
-enum dm_applied dm_apply(struct dm_connection *connection, const struct dm_store_op *op)
+enum dm_applied dm_apply(struct dm_connection *connection, struct dm_store_op *op)
 {
     bool savepoint = !is_one_statement(op);
     int rc = savepoint ? dm_connection_run(connection, DM_STATEMENT_SAVEPOINT) : SQLITE_OK;

@@ -11,7 +11,11 @@ enum dm_applied {
     DM_APPLY_LOST,   /* the transaction can only be rolled back, or already is */
 };
 
-enum dm_applied dm_apply(struct dm_connection *connection,
-                         const struct dm_store_op *op) DM_MUST_CHECK;
+enum dm_applied dm_apply(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
+
+/* resume.c; inside a savepoint: SQLITE_OK or an error. */
+int dm_apply_open(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
+int dm_apply_resume(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
+int dm_apply_expire(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "store/rows_priv.h"
 #include "store/thread_priv.h"
 
 enum { IDLE_MS = 1000 }; /* after so long without work the page cache is given back */
@@ -16,42 +17,6 @@ struct reader {
     bool failing;
     struct dm_buf key; /* the userId bound: the operation's own text moves as rows are added */
 };
-
-static bool column_uuid(sqlite3_stmt *statement, int column, struct dm_uuid *out)
-{
-    const void *bytes = sqlite3_column_blob(statement, column);
-    if (!bytes || sqlite3_column_bytes(statement, column) != sizeof out->bytes)
-        return false;
-    memcpy(out->bytes, bytes, sizeof out->bytes);
-    return true;
-}
-
-static bool column_text(sqlite3_stmt *statement, int column, struct dm_slice *out)
-{
-    const void *bytes = sqlite3_column_text(statement, column);
-    *out = dm_slice(bytes, (size_t)sqlite3_column_bytes(statement, column));
-    return bytes != NULL;
-}
-
-static bool add_session(struct dm_store_op *op, sqlite3_stmt *row)
-{
-    struct dm_uuid id;
-    struct dm_slice dialect, filters;
-    if (!column_uuid(row, 0, &id) || !column_text(row, 1, &dialect) ||
-        !column_text(row, 2, &filters))
-        return false;
-    dm_store_op_add_session(op, &id, dialect, filters);
-    return true;
-}
-
-static bool add_pending(struct dm_store_op *op, sqlite3_stmt *row)
-{
-    struct dm_uuid envelope_id, session_id;
-    if (!column_uuid(row, 0, &envelope_id) || !column_uuid(row, 1, &session_id))
-        return false;
-    dm_store_op_add_pending(op, &envelope_id, &session_id);
-    return true;
-}
 
 static int load_rows(struct reader *reader, struct dm_store_op *op, enum dm_statement id,
                      bool (*add)(struct dm_store_op *, sqlite3_stmt *))
@@ -76,9 +41,9 @@ static int load(struct reader *reader, struct dm_store_op *op)
     dm_buf_add_slice(&reader->key, dm_store_op_text(op, op->user_id));
     int rc = dm_connection_run(&reader->connection, DM_STATEMENT_READ);
     if (rc == SQLITE_OK)
-        rc = load_rows(reader, op, DM_STATEMENT_LOAD_SESSIONS, add_session);
+        rc = load_rows(reader, op, DM_STATEMENT_LOAD_SESSIONS, dm_row_add_session);
     if (rc == SQLITE_OK)
-        rc = load_rows(reader, op, DM_STATEMENT_LOAD_PENDING, add_pending);
+        rc = load_rows(reader, op, DM_STATEMENT_LOAD_PENDING, dm_row_add_pending);
     if (rc == SQLITE_OK)
         rc = dm_connection_run(&reader->connection, DM_STATEMENT_READ_END);
     return rc;

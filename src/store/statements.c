@@ -47,9 +47,21 @@ void dm_statement_bind_text(sqlite3_stmt *statement, int index, struct dm_slice 
     DM_CHECK(rc == SQLITE_OK || rc == SQLITE_TOOBIG);
 }
 
-void dm_statement_bind_number(sqlite3_stmt *statement, int index, uint32_t number)
+void dm_statement_bind_bytes(sqlite3_stmt *statement, int index, const void *bytes, size_t len)
 {
-    int rc = sqlite3_bind_int64(statement, index, number);
+    int rc = sqlite3_bind_blob64(statement, index, bytes, len, SQLITE_STATIC);
+    DM_CHECK(rc == SQLITE_OK || rc == SQLITE_TOOBIG);
+}
+
+void dm_statement_bind_none(sqlite3_stmt *statement, int index)
+{
+    int rc = sqlite3_bind_null(statement, index);
+    DM_CHECK(rc == SQLITE_OK);
+}
+
+void dm_statement_bind_number(sqlite3_stmt *statement, int index, uint64_t number)
+{
+    int rc = sqlite3_bind_int64(statement, index, (sqlite3_int64)number);
     DM_CHECK(rc == SQLITE_OK);
 }
 

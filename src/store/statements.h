@@ -39,7 +39,9 @@ void dm_statements_finalize(struct dm_statements *statements);
  * SQLite's 1 GB, whose text is then NULL, which every column refuses. */
 void dm_statement_bind_uuid(sqlite3_stmt *statement, int index, const struct dm_uuid *id);
 void dm_statement_bind_text(sqlite3_stmt *statement, int index, struct dm_slice text);
-void dm_statement_bind_number(sqlite3_stmt *statement, int index, uint32_t number);
+void dm_statement_bind_bytes(sqlite3_stmt *statement, int index, const void *bytes, size_t len);
+void dm_statement_bind_none(sqlite3_stmt *statement, int index);
+void dm_statement_bind_number(sqlite3_stmt *statement, int index, uint64_t number);
 
 /* Runs one that returns no rows, and resets it: SQLITE_OK or an error. */
 int dm_statement_run(sqlite3_stmt *statement) DM_MUST_CHECK;

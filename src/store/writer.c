@@ -229,13 +229,16 @@ void dm_writer_init(struct dm_writer *writer, const struct dm_connection_setting
     dm_checkpointer_init(&writer->checkpointer, settings, &writer->queue);
 }
 
-/* No dialect can resume a session yet: whatever sockets these rows were of died with the process
- * that wrote them, so all of them go. Without WHERE SQLite frees the pages unread. */
+/* Whatever sockets these rows were of died with the process that wrote them. Sessions that can be
+ * resumed have dropped now; all others are gone. No publish outlives its process, so no ack is
+ * awaited. */
 static int sweep(struct dm_connection *connection)
 {
     int rc = dm_connection_exec(connection, dm_statement_sql(DM_STATEMENT_BEGIN));
     if (rc == SQLITE_OK)
         rc = dm_connection_exec(connection, dm_statement_sql(DM_STATEMENT_SWEEP_SESSIONS));
+    if (rc == SQLITE_OK)
+        rc = dm_connection_exec(connection, dm_statement_sql(DM_STATEMENT_SWEEP_DROPPED));
     if (rc == SQLITE_OK)
         rc = dm_connection_exec(connection, dm_statement_sql(DM_STATEMENT_SWEEP_PENDING));
     if (rc == SQLITE_OK)

@@ -135,7 +135,7 @@ struct dm_store_op *store_rig_save(const char *user_id, uint32_t session, const 
     struct dm_store_op *op = dm_store_op_create(DM_STORE_SAVE_USER, 0, NULL);
     struct dm_uuid id = store_rig_id(session);
     op->user_id = dm_store_op_add_text(op, dm_slice_of(user_id));
-    dm_store_op_add_session(op, &id, DM_SLICE("hopeflow"), dm_slice_of(filters));
+    dm_store_op_add_session(op, &id, DM_SLICE("hopeflow"), dm_slice_of(filters), DM_NO_SLICE);
     return op;
 }
 

@@ -154,7 +154,7 @@ static void end(struct world *world, struct fake_sock *sock)
     uint32_t number = sock->number, shard = sock->shard;
     model_session_closed(world, sock->session);
     sock_free(sock);
-    dm_session_closed(world_on(world, shard), number);
+    dm_session_closed(world_on(world, shard), number, false);
     world_off(world);
 }
 

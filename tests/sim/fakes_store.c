@@ -162,7 +162,8 @@ static void read_user(struct fake_store *store, struct dm_store_op *op)
         const struct row_session *row = &store->sessions[i];
         if (!dm_slice_eq(dm_slice_of(row->user), dm_store_op_text(op, op->user_id)))
             continue;
-        dm_store_op_add_session(op, &row->id, dm_slice_of(row->dialect), dm_slice_of(row->filters));
+        dm_store_op_add_session(op, &row->id, dm_slice_of(row->dialect), dm_slice_of(row->filters),
+                                DM_NO_SLICE);
         for (uint32_t j = 0; j < store->pending_count; j++)
             if (dm_uuid_eq(&store->pending[j].session_id, &row->id))
                 dm_store_op_add_pending(op, &store->pending[j].envelope_id, &row->id);

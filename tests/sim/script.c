@@ -7,13 +7,19 @@
 
 /* --- sessions --- */
 
+static struct dm_admission admission_of(const struct world *world, uint32_t user)
+{
+    struct dm_slice id = world_user(world, user);
+    struct dm_admission admission = {.dialect = DM_DIALECT_HOPEFLOW, .user_len = (uint8_t)id.len};
+    memcpy(admission.user_id, id.at, id.len);
+    return admission;
+}
+
 void script_admit(struct world *world)
 {
     struct m_admission *admission = DM_NEW(struct m_admission);
     admission->user = rand_below(&world->rand, world->plan.users);
-    struct dm_slice id = world_user(world, admission->user);
-    admission->admission.user_len = (uint8_t)id.len;
-    memcpy(admission->admission.user_id, id.at, id.len);
+    admission->admission = admission_of(world, admission->user);
     admission->admission.done = model_admission_done;
     model_admission_begins(world, admission);
     uint32_t shard = rand_below(&world->rand, world->shards);
@@ -29,7 +35,8 @@ void script_withdraw(struct world *world, uint32_t user, uint32_t from)
     at->granted--;
     at->withdrawing += world_owner(world, user) != from;
     model_user_changed(world, user);
-    dm_session_withdraw(world_on(world, from), world_user(world, user));
+    struct dm_admission admission = admission_of(world, user);
+    dm_session_withdraw(world_on(world, from), &admission);
     world_off(world);
 }
 
@@ -40,8 +47,8 @@ static void open_session(struct world *world, uint32_t user)
     uint32_t sock = sink_adopt(world, shard, session);
     sim_trace(world, "session %u of user %u opens", session, user);
     world->model.sessions[session].sock = sock;
-    uint32_t number =
-        dm_session_open(world_on(world, shard), world_user(world, user), DM_DIALECT_HOPEFLOW, sock);
+    struct dm_admission admission = admission_of(world, user);
+    uint32_t number = dm_session_open(world_on(world, shard), &admission, sock);
     world_off(world);
     sink_start(world, sock, number);
 }

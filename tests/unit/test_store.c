@@ -45,7 +45,7 @@ static void add_pending(struct dm_store_op *op, uint32_t envelope, uint32_t sess
 static void add_session(struct dm_store_op *op, uint32_t session, const char *dialect)
 {
     struct dm_uuid id = store_rig_id(session);
-    dm_store_op_add_session(op, &id, dm_slice_of(dialect), DM_SLICE("[]"));
+    dm_store_op_add_session(op, &id, dm_slice_of(dialect), DM_SLICE("[]"), DM_NO_SLICE);
 }
 
 /* Two users, of whom the first has two sessions (1, 2) and three acks (90, 91 of 1; 90 of 2). */
@@ -143,7 +143,7 @@ static void keeps_a_large_user_whole(void **state)
     for (uint32_t i = 1; i < 100; i++) {
         struct dm_uuid id = store_rig_id(i);
         filters[0] = (char)('a' + i % 26);
-        dm_store_op_add_session(op, &id, DM_SLICE("hopeflow"), dm_slice_of(filters));
+        dm_store_op_add_session(op, &id, DM_SLICE("hopeflow"), dm_slice_of(filters), DM_NO_SLICE);
     }
     assert_int_equal(store_rig_finish(rig, op), DM_OK);
     op = load(rig, "ann");

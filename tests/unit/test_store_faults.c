@@ -148,7 +148,8 @@ static void a_batch_that_fails_before_its_commit_is_not_written(void **state)
     struct dm_store_op *large = store_rig_save("bob", 1000, filters);
     for (uint32_t i = 1; i < 64; i++) { /* more than the page cache: pages go to the log early */
         struct dm_uuid id = store_rig_id(1000 + i);
-        dm_store_op_add_session(large, &id, DM_SLICE("hopeflow"), dm_slice_of(filters));
+        dm_store_op_add_session(large, &id, DM_SLICE("hopeflow"), dm_slice_of(filters),
+                                DM_NO_SLICE);
     }
     atomic_store(&fixture->faults.log_write_error, SQLITE_FULL);
     assert_int_equal(store_rig_finish(rig, large), DM_ERR_UNAVAILABLE);

@@ -1,0 +1,173 @@
+/*
+ * The native dialect, dormouse.v1: the envelopes of hopeflow, and commands that
+ * carry a `ref` and are then answered by {"type":"ok"} once they last, or by
+ * {"type":"error"} with a code. What is no command is answered, too.
+ */
+#include "base/err.h"
+#include "codec/json.h"
+#include "codec/utf8.h"
+#include "dialect/dialect.h"
+
+enum { REF_MAX = 200 /* bytes of JSON */ };
+
+static void refuse(struct dm_command *command, int err, struct dm_slice why)
+{
+    command->kind = DM_COMMAND_REFUSED;
+    command->err = err;
+    command->why = why;
+}
+
+static void read_filters(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
+{
+    (void)scratch;
+    command->filters = dm_json_get(object, DM_SLICE("filters"));
+    if (dm_json_kind(command->filters) != DM_JSON_ARRAY)
+        refuse(command, DM_ERR_INVALID_FIELD, DM_SLICE("filters must be an array"));
+}
+
+static void read_subscribe(struct dm_slice object, struct dm_buf *scratch,
+                           struct dm_command *command)
+{
+    command->kind = DM_COMMAND_SUBSCRIBE;
+    read_filters(object, scratch, command);
+}
+
+static void read_unsubscribe(struct dm_slice object, struct dm_buf *scratch,
+                             struct dm_command *command)
+{
+    command->kind = DM_COMMAND_UNSUBSCRIBE;
+    read_filters(object, scratch, command);
+}
+
+static void read_ack(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
+{
+    struct dm_slice id = dm_json_get(object, DM_SLICE("envelopeId"));
+    dm_buf_clear(scratch);
+    if (dm_json_kind(id) == DM_JSON_STRING)
+        dm_json_decode(scratch, id);
+    if (!dm_uuid_parse(dm_utf8_trim(dm_buf_slice(scratch)), &command->envelope)) {
+        refuse(command, DM_ERR_INVALID_FIELD, DM_SLICE("envelopeId must be an envelope's id"));
+        return;
+    }
+    command->kind = DM_COMMAND_ACK;
+    command->result = dm_json_get(object, DM_SLICE("result"));
+}
+
+static void read_attach(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
+{
+    (void)scratch;
+    command->kind = DM_COMMAND_ATTACH;
+    command->attachment = dm_json_get(object, DM_SLICE("attachment"));
+    if (!command->attachment.at)
+        refuse(command, DM_ERR_INVALID_FIELD, DM_SLICE("attachment is required"));
+}
+
+static void read_ping(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
+{
+    (void)object;
+    (void)scratch;
+    command->kind = DM_COMMAND_PING;
+}
+
+static void read_later(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
+{
+    (void)object;
+    (void)scratch;
+    refuse(command, DM_ERR_NOT_YET, DM_NO_SLICE);
+}
+
+static const struct {
+    struct dm_slice type;
+    void (*read)(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command);
+} commands[] = {
+    {DM_SLICE_INIT("subscribe"), read_subscribe},
+    {DM_SLICE_INIT("unsubscribe"), read_unsubscribe},
+    {DM_SLICE_INIT("ack"), read_ack},
+    {DM_SLICE_INIT("attach"), read_attach},
+    {DM_SLICE_INIT("ping"), read_ping},
+    {DM_SLICE_INIT("publish"), read_later},
+    {DM_SLICE_INIT("refresh"), read_later},
+    {DM_SLICE_INIT("join"), read_later},
+    {DM_SLICE_INIT("leave"), read_later},
+    {DM_SLICE_INIT("whisper"), read_later},
+    {DM_SLICE_INIT("presence"), read_later},
+};
+
+/* A string or a number, to be echoed as it came; false where there is something else. */
+static bool read_ref(struct dm_slice object, struct dm_command *command)
+{
+    struct dm_slice ref = dm_json_get(object, DM_SLICE("ref"));
+    enum dm_json_kind kind = ref.at ? dm_json_kind(ref) : DM_JSON_NULL;
+    if (kind == DM_JSON_NULL)
+        return true;
+    if ((kind != DM_JSON_STRING && kind != DM_JSON_NUMBER) || ref.len > REF_MAX)
+        return false;
+    command->ref = ref;
+    return true;
+}
+
+static void read_object(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
+{
+    struct dm_slice type = dm_json_get(object, DM_SLICE("type"));
+    if (!read_ref(object, command)) {
+        refuse(command, DM_ERR_INVALID_FIELD, DM_SLICE("ref must be a short string or a number"));
+        return;
+    }
+    for (size_t i = 0; i < DM_COUNT(commands); i++) {
+        if (dm_json_kind(type) != DM_JSON_STRING || !dm_json_string_is(type, commands[i].type))
+            continue;
+        commands[i].read(object, scratch, command);
+        return;
+    }
+    refuse(command, DM_ERR_INVALID_FIELD, DM_SLICE("There is no such command"));
+}
+
+static void read_message(struct dm_slice message, bool binary, struct dm_buf *scratch,
+                         struct dm_command *command)
+{
+    *command = (struct dm_command){.kind = DM_COMMAND_IGNORE};
+    struct dm_slice object = DM_NO_SLICE;
+    if (!binary && dm_json_valid(message))
+        object = dm_json_value(message);
+    if (object.at && dm_json_kind(object) == DM_JSON_OBJECT)
+        read_object(object, scratch, command);
+    else
+        refuse(command, DM_ERR_INVALID_JSON, DM_SLICE("A message must be a JSON object"));
+}
+
+static void write_welcome(const struct dm_welcome *welcome, struct dm_buf *out)
+{
+    char id[DM_UUID_TEXT_LEN];
+    dm_uuid_format(&welcome->session_id, id);
+    dm_buf_lit(out, "{\"type\":\"welcome\",\"sessionId\":\"");
+    dm_buf_add(out, id, sizeof id);
+    dm_buf_lit(out, "\",\"resume\":");
+    dm_json_encode(out, welcome->resume);
+    dm_buf_lit(out, ",\"userId\":");
+    dm_json_encode(out, welcome->user_id);
+    dm_buf_printf(out, ",\"resumed\":%s}", welcome->resumed ? "true" : "false");
+}
+
+static void write_answer(struct dm_slice ref, int err, struct dm_slice why, struct dm_buf *out)
+{
+    dm_buf_printf(out, "{\"type\":\"%s\"", err ? "error" : "ok");
+    if (ref.at) {
+        dm_buf_lit(out, ",\"ref\":");
+        dm_buf_add_slice(out, ref);
+    }
+    if (err) {
+        dm_buf_printf(out, ",\"code\":\"%s\",\"error\":", dm_err_code(err));
+        dm_json_encode(out, why.at ? why : dm_slice_of(dm_err_text(err)));
+    }
+    dm_buf_add_byte(out, '}');
+}
+
+const struct dm_dialect dm_dialect_native = {
+    .name = "native",
+    .acks = true,
+    .resumes = true,
+    .read = read_message,
+    .write = dm_dialect_write_envelope,
+    .welcome = write_welcome,
+    .answer = write_answer,
+};

@@ -1,0 +1,215 @@
+/*
+ * Sessions that outlive their sockets. One that drops leaves memory at once:
+ * what it had is a row, with the time since when it has no socket, and whoever
+ * brings its secret within the window has it again (CONTRACT: resume).
+ *
+ *   (opened in the store) ─► connected ── drop ──► a row ── resumed ──► connected
+ *                                │                   └── window over, disconnect ──► nothing
+ *                                └── goodbye, disconnect ──► nothing
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "hub/hub_priv.h"
+
+/* Of an attempt at the row: what it found, or made. */
+static const struct dm_store_session *row_of(const struct dm_store_op *op)
+{
+    return &op->sessions[op->resumed ? 1 : 0];
+}
+
+static struct dm_slice user_of(const struct dm_admission *admission)
+{
+    return dm_slice(admission->user_id, admission->user_len);
+}
+
+/* --- the store's part of an admission --- */
+
+static void stored(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
+    struct dm_admission *admission = op->caller;
+    shard->ops_out--;
+    admission->err = op->err;
+    admission->row = op;
+    if (op->err) {
+        dm_place_give_back(shard, user_of(admission));
+        dm_admission_dispose(admission);
+    } else {
+        admission->resumed = op->resumed;
+        admission->session_id = row_of(op)->id;
+    }
+    dm_admission_answer(shard, admission);
+}
+
+void dm_resume_begin(struct dm_shard *shard, struct dm_admission *admission)
+{
+    enum dm_store_kind kind = admission->resuming ? DM_STORE_RESUME_SESSION : DM_STORE_OPEN_SESSION;
+    struct dm_store_op *op = dm_store_op_create(kind, shard->options.number, stored);
+    struct dm_uuid id = dm_shard_mint(shard);
+    uint64_t wall = dm_shard_wall(shard);
+    op->caller = admission;
+    op->user_id = dm_store_op_add_text(op, user_of(admission));
+    dm_store_op_add_session(op, &id, dm_slice_of(dm_dialect_of(admission->dialect)->name),
+                            DM_SLICE("[]"), DM_NO_SLICE);
+    memcpy(op->resume, admission->resume, sizeof op->resume);
+    memcpy(op->next_resume, admission->next_resume, sizeof op->next_resume);
+    op->oldest =
+        wall > shard->options.resume_window_ms ? wall - shard->options.resume_window_ms : 0;
+    dm_shard_submit(shard, op);
+}
+
+/* --- single rows --- */
+
+static void forgotten(struct dm_mail *mail, struct dm_shard *shard)
+{
+    shard->ops_out--;
+    dm_store_op_destroy(DM_CONTAINER(mail, struct dm_store_op, mail));
+}
+
+static void submit(struct dm_shard *shard, enum dm_store_kind kind, const struct dm_uuid *id)
+{
+    struct dm_store_op *op = dm_store_op_create(kind, shard->options.number, forgotten);
+    op->session_id = *id;
+    op->now = dm_shard_wall(shard);
+    dm_shard_submit(shard, op);
+}
+
+/* Rows that have dropped are looked for from here on. */
+static void expect_expiry(struct dm_shard *shard)
+{
+    if (!shard->expire_at)
+        shard->expire_at = dm_shard_now(shard) + shard->options.resume_window_ms;
+}
+
+void dm_resume_confirm(struct dm_shard *shard, struct session *session)
+{
+    session->flags &= (uint8_t)~SESSION_UNCONFIRMED;
+    submit(shard, DM_STORE_CONFIRM_SESSION, &session->id);
+}
+
+void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission)
+{
+    submit(shard, admission->resumed ? DM_STORE_DROP_SESSION : DM_STORE_FORGET_SESSION,
+           &admission->session_id);
+    expect_expiry(shard);
+}
+
+/* Where the writing fails the row is as old as its last good write: all that was answered is in
+ * it. */
+void dm_resume_drop(struct dm_shard *shard, uint32_t index)
+{
+    struct session *session = session_at(shard, index);
+    if (dm_session_must_write(shard, session)) {
+        struct dm_store_op *op =
+            dm_store_op_create(DM_STORE_SAVE_USER, shard->options.number, forgotten);
+        op->user_id = dm_store_op_add_text(op, dm_user_id(user_at(shard, session->user)));
+        dm_session_add_to(shard, session, op);
+        dm_shard_submit(shard, op);
+    }
+    submit(shard, DM_STORE_DROP_SESSION, &session->id);
+    expect_expiry(shard);
+}
+
+void dm_resume_forget_dropped(struct dm_shard *shard, struct dm_slice user_id)
+{
+    struct dm_store_op *op =
+        dm_store_op_create(DM_STORE_FORGET_DROPPED, shard->options.number, forgotten);
+    op->user_id = dm_store_op_add_text(op, user_id);
+    dm_shard_submit(shard, op);
+}
+
+/* --- a socket for the session --- */
+
+static uint32_t find(const struct dm_shard *shard, uint32_t user, const struct dm_uuid *id)
+{
+    uint32_t i = user_at(shard, user)->first_session;
+    while (i && !dm_uuid_eq(&session_at(shard, i)->id, id))
+        i = session_at(shard, i)->next;
+    return i;
+}
+
+/* The session is here: its socket has not been missed yet, or its drop waits for the user's wake.
+ */
+static void take_over(struct dm_shard *shard, struct session *session, uint32_t sock)
+{
+    if (session->flags & SESSION_GONE) {
+        user_at(shard, session->user)->session_count++;
+        dm_metrics_add(shard->metrics, DM_METRIC_SESSIONS, 1);
+    } else {
+        dm_metrics_add(shard->metrics, DM_METRIC_CLOSED_REPLACED, 1);
+        shard->ports.sink.close(shard->ports.sink.self, session->sock, 4009,
+                                DM_SLICE("Resumed on another socket"));
+    }
+    session->flags &= (uint8_t) ~(SESSION_GONE | SESSION_HELD | SESSION_ENDED);
+    session->sock = sock;
+}
+
+static uint32_t bring_back(struct dm_shard *shard, uint32_t user,
+                           const struct dm_admission *admission, uint32_t sock)
+{
+    uint32_t index = dm_session_add(shard, user, &admission->session_id, admission->dialect, sock);
+    struct session *session = session_at(shard, index);
+    struct dm_store_op *op = admission->row;
+    enum user_state state = user_at(shard, user)->state;
+    session->flags |= SESSION_STORED;
+    if (!dm_slice_eq(dm_store_op_text(op, row_of(op)->filters), DM_SLICE("[]")))
+        session->flags |= SESSION_FILTERED;
+    if (state == USER_AWAKE || state == USER_SAVING) {
+        dm_store_op_sort(op);
+        dm_session_restore(shard, index, op);
+    }
+    return index;
+}
+
+static void welcome(struct dm_shard *shard, const struct session *session,
+                    const struct dm_admission *admission)
+{
+    struct dm_welcome welcome = {
+        .session_id = session->id,
+        .resume = dm_slice(admission->next_secret, sizeof admission->next_secret),
+        .user_id = user_of(admission),
+        .resumed = admission->resumed,
+    };
+    dm_buf_clear(&shard->text);
+    dm_dialect_of(session->dialect)->welcome(&welcome, &shard->text);
+    dm_session_send_text(shard, session->sock, dm_buf_slice(&shard->text));
+}
+
+uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admission, uint32_t sock)
+{
+    uint32_t user = dm_user_find(shard, user_of(admission));
+    uint32_t index = admission->resumed ? find(shard, user, &admission->session_id) : 0;
+    if (index)
+        take_over(shard, session_at(shard, index), sock);
+    else
+        index = bring_back(shard, user, admission, sock);
+    if (admission->resumed) {
+        session_at(shard, index)->flags |= SESSION_UNCONFIRMED;
+        dm_metrics_add(shard->metrics, DM_METRIC_RESUMES, 1);
+    }
+    welcome(shard, session_at(shard, index), admission);
+    return index;
+}
+
+/* --- expiry --- */
+
+enum { LOOKS_A_WINDOW = 4, LOOK_MS_MIN = 1000 };
+
+/* Rows need a look only once one has dropped; a deletion of nothing writes nothing. */
+uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now)
+{
+    if (!shard->expire_at)
+        return UINT64_MAX;
+    if (now < shard->expire_at)
+        return shard->expire_at;
+    uint64_t window = shard->options.resume_window_ms, pause = window / LOOKS_A_WINDOW;
+    struct dm_store_op *op =
+        dm_store_op_create(DM_STORE_EXPIRE_SESSIONS, shard->options.number, forgotten);
+    op->oldest = dm_shard_wall(shard) > window ? dm_shard_wall(shard) - window : 0;
+    dm_shard_submit(shard, op);
+    shard->expire_at = now + (pause > LOOK_MS_MIN ? pause : LOOK_MS_MIN);
+    return shard->expire_at;
+}
