@@ -21,7 +21,8 @@ struct dm_welcome {
     struct dm_uuid session_id;
     struct dm_slice resume; /* the secret by which it may be resumed next time */
     struct dm_slice user_id;
-    bool resumed; /* it is one that was there before */
+    bool resumed;               /* it is one that was there before */
+    struct dm_slice attachment; /* JSON; absent: it has none */
 };
 
 struct dm_dialect {

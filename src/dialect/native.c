@@ -145,7 +145,12 @@ static void write_welcome(const struct dm_welcome *welcome, struct dm_buf *out)
     dm_json_encode(out, welcome->resume);
     dm_buf_lit(out, ",\"userId\":");
     dm_json_encode(out, welcome->user_id);
-    dm_buf_printf(out, ",\"resumed\":%s}", welcome->resumed ? "true" : "false");
+    dm_buf_printf(out, ",\"resumed\":%s", welcome->resumed ? "true" : "false");
+    if (welcome->attachment.len) {
+        dm_buf_lit(out, ",\"attachment\":");
+        dm_buf_add_slice(out, welcome->attachment);
+    }
+    dm_buf_add_byte(out, '}');
 }
 
 static void write_answer(struct dm_slice ref, int err, struct dm_slice why, struct dm_buf *out)

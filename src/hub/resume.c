@@ -148,14 +148,15 @@ static void take_over(struct dm_shard *shard, struct session *session, uint32_t 
 }
 
 static uint32_t bring_back(struct dm_shard *shard, uint32_t user,
-                           const struct dm_admission *admission, uint32_t sock)
+                           const struct dm_store_session *row, const struct dm_admission *admission,
+                           uint32_t sock)
 {
     uint32_t index = dm_session_add(shard, user, &admission->session_id, admission->dialect, sock);
     struct session *session = session_at(shard, index);
     struct dm_store_op *op = admission->row;
     enum user_state state = user_at(shard, user)->state;
     session->flags |= SESSION_STORED;
-    if (!dm_slice_eq(dm_store_op_text(op, row_of(op)->filters), DM_SLICE("[]")))
+    if (!dm_slice_eq(dm_store_op_text(op, row->filters), DM_SLICE("[]")))
         session->flags |= SESSION_FILTERED;
     if (state == USER_AWAKE || state == USER_SAVING) {
         dm_store_op_sort(op);
@@ -164,14 +165,16 @@ static uint32_t bring_back(struct dm_shard *shard, uint32_t user,
     return index;
 }
 
+/* The row is what the session had at its last write, and native commands are written at once. */
 static void welcome(struct dm_shard *shard, const struct session *session,
-                    const struct dm_admission *admission)
+                    const struct dm_store_session *row, const struct dm_admission *admission)
 {
     struct dm_welcome welcome = {
         .session_id = session->id,
         .resume = dm_slice(admission->next_secret, sizeof admission->next_secret),
         .user_id = user_of(admission),
         .resumed = admission->resumed,
+        .attachment = dm_store_op_text(admission->row, row->attachment),
     };
     dm_buf_clear(&shard->text);
     dm_dialect_of(session->dialect)->welcome(&welcome, &shard->text);
@@ -180,17 +183,18 @@ static void welcome(struct dm_shard *shard, const struct session *session,
 
 uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admission, uint32_t sock)
 {
+    struct dm_store_session row = *row_of(admission->row); /* bringing it back sorts the rows */
     uint32_t user = dm_user_find(shard, user_of(admission));
     uint32_t index = admission->resumed ? find(shard, user, &admission->session_id) : 0;
     if (index)
         take_over(shard, session_at(shard, index), sock);
     else
-        index = bring_back(shard, user, admission, sock);
+        index = bring_back(shard, user, &row, admission, sock);
     if (admission->resumed) {
         session_at(shard, index)->flags |= SESSION_UNCONFIRMED;
         dm_metrics_add(shard->metrics, DM_METRIC_RESUMES, 1);
     }
-    welcome(shard, session_at(shard, index), admission);
+    welcome(shard, session_at(shard, index), &row, admission);
     return index;
 }
 
