@@ -165,3 +165,9 @@ int dm_auth_check(const struct dm_auth *auth, struct dm_slice credential, bool b
     dm_buf_dispose(&claims);
     return err;
 }
+
+uint64_t dm_principal_session_end(const struct dm_principal *principal, uint64_t now)
+{
+    uint64_t end = principal->expires_ms;
+    return end && end <= now ? end + DM_TOKEN_LEEWAY_MS : end;
+}

@@ -31,6 +31,10 @@ static inline struct dm_slice dm_principal_id(const struct dm_principal *princip
     return dm_slice(principal->id, principal->id_len);
 }
 
+/* When a session of the principal is to end: at its token's `exp`, or where only the leeway let it
+ * in, at the leeway's end. 0: never. */
+uint64_t dm_principal_session_end(const struct dm_principal *principal, uint64_t now);
+
 /* A file of public keys that was read. */
 struct dm_key_file {
     const char *name; /* for messages */

@@ -62,6 +62,19 @@ static void read_attach(struct dm_slice object, struct dm_buf *scratch, struct d
         refuse(command, DM_ERR_INVALID_FIELD, DM_SLICE("attachment is required"));
 }
 
+static void read_refresh(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
+{
+    struct dm_slice token = dm_json_get(object, DM_SLICE("token"));
+    if (dm_json_kind(token) != DM_JSON_STRING) {
+        refuse(command, DM_ERR_INVALID_FIELD, DM_SLICE("token must be a string"));
+        return;
+    }
+    dm_buf_clear(scratch);
+    dm_json_decode(scratch, token);
+    command->kind = DM_COMMAND_REFRESH;
+    command->token = dm_buf_slice(scratch);
+}
+
 static void read_ping(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
 {
     (void)object;
@@ -86,7 +99,7 @@ static const struct {
     {DM_SLICE_INIT("attach"), read_attach},
     {DM_SLICE_INIT("ping"), read_ping},
     {DM_SLICE_INIT("publish"), read_later},
-    {DM_SLICE_INIT("refresh"), read_later},
+    {DM_SLICE_INIT("refresh"), read_refresh},
     {DM_SLICE_INIT("join"), read_later},
     {DM_SLICE_INIT("leave"), read_later},
     {DM_SLICE_INIT("whisper"), read_later},

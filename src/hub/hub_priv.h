@@ -174,6 +174,14 @@ struct scatter {
     bool failed;
 };
 
+/* When a session's identity ends. */
+struct expiry {
+    uint32_t session; /* first: 0 in a free record */
+    uint32_t index;   /* its own */
+    uint64_t expires_ms;
+    struct dm_timer timer;
+};
+
 struct dm_shard {
     struct dm_shard_options options;
     struct dm_shard_ports ports;
@@ -191,6 +199,9 @@ struct dm_shard {
     struct dm_list calls;   /* struct dm_user_call, that wait for sockets to arrive */
     struct dm_list due_calls;
     uint32_t recent_count, max_awake;
+    struct dm_slab expiries;      /* struct expiry */
+    struct dm_index expiry_index; /* session to struct expiry */
+    struct dm_heap expiry_timers;
     uint64_t expire_at;      /* when rows of sessions past their window go; 0: none is known */
     uint64_t store_retry_at; /* after a failed save: no other before this */
     uint32_t ops_out;        /* operations at the store */
@@ -273,6 +284,10 @@ void dm_resume_drop(struct dm_shard *shard, uint32_t session);           /* befo
 void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission);
 void dm_resume_forget_dropped(struct dm_shard *shard, struct dm_slice user_id);
 uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now);
+
+/* expiry.c: sessions whose identity ends */
+void dm_expiry_set(struct dm_shard *shard, uint32_t session, uint64_t expires_ms); /* 0: none */
+uint64_t dm_expiry_tick(struct dm_shard *shard, uint64_t now);
 
 /* answer.c: what a session's commands are answered */
 void dm_answer(struct dm_shard *shard, const struct session *session, struct dm_slice ref, int err,

@@ -161,10 +161,13 @@ uint32_t dm_session_open(struct dm_shard *shard, const struct dm_admission *admi
     uint32_t user = dm_user_find(shard, user_of(admission));
     DM_CHECK(user && user_at(shard, user)->places > 0);
     user_at(shard, user)->places--;
-    if (dm_dialect_of(admission->dialect)->resumes)
-        return dm_resume_open(shard, admission, sock);
+    bool resumes = dm_dialect_of(admission->dialect)->resumes;
     struct dm_uuid id = dm_shard_mint(shard);
-    return dm_session_add(shard, user, &id, admission->dialect, sock);
+    uint32_t session = resumes ? dm_resume_open(shard, admission, sock)
+                               : dm_session_add(shard, user, &id, admission->dialect, sock);
+    if (resumes || shard->options.expire_sessions)
+        dm_expiry_set(shard, session, admission->expires_ms);
+    return session;
 }
 
 struct session_state *dm_session_state(struct dm_shard *shard, uint32_t index)
@@ -212,6 +215,7 @@ void dm_session_end(struct dm_shard *shard, uint32_t index)
     dm_session_drop_state(shard, session);
     if (!returns && (session->flags & SESSION_STORED))
         dm_shard_forget_rows(shard, DM_STORE_FORGET_SESSION, NULL, &session->id);
+    dm_expiry_set(shard, index, 0);
     unlink_session(shard, user, index);
     dm_slab_give(&shard->sessions, index);
     dm_user_free_if_unused(shard, owner);
@@ -311,10 +315,21 @@ static void carry_out(struct dm_shard *shard, uint32_t index, const struct dm_co
         dm_answer_when_written(shard, index, command->ref);
 }
 
-/* What needs nothing of the user: answered, and nobody wakes. */
-static bool answer_at_once(struct dm_shard *shard, const struct session *session,
-                           const struct dm_command *command)
+static int refresh(struct dm_shard *shard, uint32_t index, struct dm_slice token)
 {
+    const struct user *user = user_at(shard, session_at(shard, index)->user);
+    uint64_t expires_ms = 0;
+    int err =
+        shard->ports.verify.token(shard->ports.verify.self, token, dm_user_id(user), &expires_ms);
+    if (err == DM_OK)
+        dm_expiry_set(shard, index, expires_ms);
+    return err;
+}
+
+/* What needs nothing of the user: answered, and nobody wakes. */
+static bool answer_at_once(struct dm_shard *shard, uint32_t index, const struct dm_command *command)
+{
+    const struct session *session = session_at(shard, index);
     switch (command->kind) {
     case DM_COMMAND_IGNORE:
         return true;
@@ -328,6 +343,9 @@ static bool answer_at_once(struct dm_shard *shard, const struct session *session
         return true;
     case DM_COMMAND_REFUSED:
         dm_answer(shard, session, command->ref, command->err, command->why);
+        return true;
+    case DM_COMMAND_REFRESH:
+        dm_answer(shard, session, command->ref, refresh(shard, index, command->token), DM_NO_SLICE);
         return true;
     case DM_COMMAND_ATTACH:
         if (command->attachment.len <= shard->options.limits.max_attachment)
@@ -357,7 +375,7 @@ enum dm_session_answer dm_session_message(struct dm_shard *shard, uint32_t index
     dm_dialect_of(session->dialect)->read(message, binary, &shard->scratch, &command);
     if (session->flags & SESSION_UNCONFIRMED)
         dm_resume_confirm(shard, session);
-    if (answer_at_once(shard, session, &command))
+    if (answer_at_once(shard, index, &command))
         return DM_SESSION_TAKEN;
     if (user_at(shard, session->user)->state == USER_ASLEEP &&
         changes_nothing(shard, session, &command)) {

@@ -33,6 +33,7 @@ struct dm_shard *dm_shard_create(const struct dm_shard_options *options,
     dm_slab_init(&shard->pendings, sizeof(struct pending));
     dm_slab_init(&shard->deliveries, sizeof(struct delivery));
     dm_slab_init(&shard->parts, sizeof(struct part));
+    dm_slab_init(&shard->expiries, sizeof(struct expiry));
     dm_slab_init(&shard->coordinations, sizeof(struct coordination));
     ports->rand.fill(ports->rand.self, shard->index_key, sizeof shard->index_key);
     if (options->resume_window_ms && options->number == 0)
@@ -72,6 +73,9 @@ void dm_shard_destroy(struct dm_shard **shard_at)
     dm_slab_dispose(&shard->deliveries);
     dm_slab_dispose(&shard->parts);
     dm_slab_dispose(&shard->coordinations);
+    dm_slab_dispose(&shard->expiries);
+    dm_index_dispose(&shard->expiry_index);
+    dm_heap_dispose(&shard->expiry_timers);
     dm_index_dispose(&shard->index);
     dm_index_dispose(&shard->delivery_index);
     dm_heap_dispose(&shard->deadlines);
@@ -106,6 +110,7 @@ uint64_t dm_shard_tick(struct dm_shard *shard)
     uint64_t next = dm_clock_earlier(dm_publish_tick(shard, now), dm_awake_tick(shard, now));
     next = dm_clock_earlier(next, dm_user_tick(shard, now));
     next = dm_clock_earlier(next, dm_resume_tick(shard, now));
+    next = dm_clock_earlier(next, dm_expiry_tick(shard, now));
     return dm_clock_earlier(next, trim_heap(shard, evicted_before, now));
 }
 

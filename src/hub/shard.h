@@ -18,6 +18,7 @@
 #include "ports/mail.h"
 #include "ports/sink.h"
 #include "ports/store.h"
+#include "ports/verify.h"
 
 struct dm_shard;
 
@@ -25,6 +26,7 @@ struct dm_shard_options {
     uint32_t number, shards; /* this one's, from 0, of how many */
     uint64_t hibernate_after_ms;
     uint64_t resume_window_ms; /* 0: no dialect resumes */
+    bool expire_sessions;      /* those too whose dialect has no refresh */
     struct dm_limits limits;   /* max_awake is the whole server's; a shard takes its share */
 };
 
@@ -33,6 +35,7 @@ struct dm_shard_ports {
     struct dm_rand rand;
     struct dm_store store;
     struct dm_sink sink;
+    struct dm_verify verify;
     struct dm_post post;
     void *edge; /* whoever runs the shard; dm_shard_edge gives it back */
 };

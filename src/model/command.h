@@ -15,6 +15,7 @@ enum dm_command_kind {
     DM_COMMAND_UNSUBSCRIBE, /* `filters` */
     DM_COMMAND_ACK,         /* `envelope`, `result` */
     DM_COMMAND_ATTACH,      /* `attachment` */
+    DM_COMMAND_REFRESH,     /* `token` */
     DM_COMMAND_PING,        /* answered, and wakes nothing */
     DM_COMMAND_REFUSED,     /* answered with `err`, and `why` where there is more to say */
 };
@@ -27,6 +28,7 @@ struct dm_command {
     struct dm_uuid envelope;
     struct dm_slice result;     /* JSON; absent: the ack had none */
     struct dm_slice attachment; /* JSON */
+    struct dm_slice token;      /* decoded; a secret */
     int err;
     struct dm_slice why; /* static storage */
 };

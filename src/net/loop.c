@@ -107,12 +107,29 @@ static uint64_t clock_wall(void *self)
     return dm_clock_wall_ms();
 }
 
+/* A token that a client brings on its socket, to stay longer. */
+static int verify_token(void *self, struct dm_slice token, struct dm_slice user_id,
+                        uint64_t *expires_ms)
+{
+    struct dm_loop *loop = self;
+    struct dm_principal who;
+    uint64_t now = dm_shard_wall(loop->shard);
+    int err = dm_auth_check(loop->auth, token, false, now, &who);
+    if (err)
+        return err;
+    if (who.kind != DM_PRINCIPAL_USER || !dm_slice_eq(dm_slice(who.id, who.id_len), user_id))
+        return DM_ERR_FORBIDDEN;
+    *expires_ms = dm_principal_session_end(&who, now);
+    return DM_OK;
+}
+
 static void create_shard(struct dm_loop *loop, const struct dm_store *store)
 {
     struct dm_shard_options options = {
         .number = loop->number,
         .shards = loop->options->shards,
         .hibernate_after_ms = loop->options->hibernate_after_ms,
+        .expire_sessions = loop->options->expire_sessions,
         .resume_window_ms = loop->options->resume_window_ms,
         .limits = loop->options->limits,
     };
@@ -121,6 +138,7 @@ static void create_shard(struct dm_loop *loop, const struct dm_store *store)
         .rand = dm_rand_system,
         .store = *store,
         .sink = dm_loop_sink(loop),
+        .verify = {loop, verify_token},
         .post = dm_server_post(loop->server),
         .edge = loop,
     };

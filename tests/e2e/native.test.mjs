@@ -88,6 +88,37 @@ test("what is no command is an error with a code, and harms nothing", async (t) 
   await alice.expectNothing();
 });
 
+const soon = (seconds) => ({ exp: Math.floor(Date.now() / 1000) + seconds });
+
+test("at its token's end a native session closes with 4401 and cannot be resumed, unless refreshed", async (t) => {
+  const dm = await serve(t);
+  const [alice, fresh] = [await Native.connect(dm, "alice", { claims: soon(2) }), await Native.connect(dm, "alice", { claims: soon(2) })];
+  assert.equal((await fresh.command("refresh", { token: dm.token("alice", soon(60)) })).type, "ok");
+  assert.equal((await alice.closing()).code, 4401);
+  await fresh.command("ping");
+  assert.equal((await Native.connect(dm, "alice", { resume: alice.welcome.resume })).welcome.resumed, false);
+  assert.equal(await dm.metric('dormouse_closes_total{by="expiry"}'), 1);
+});
+
+test("refresh takes only a good token of the same user", async (t) => {
+  const dm = await serve(t);
+  const alice = await Native.connect(dm, "alice");
+  for (const [token, code] of [[dm.token("bob"), "forbidden"], ["junk", "unauthorized"], [dm.token("alice", soon(-100)), "unauthorized"]])
+    assert.equal((await alice.command("refresh", { token })).code, code);
+  alice.send({ type: "refresh" });
+  assert.equal((await alice.next()).code, "invalid_field");
+  assert.equal((await alice.command("refresh", { token: dm.token("alice", soon(1)) })).type, "ok");
+  assert.equal((await alice.closing()).code, 4401);
+});
+
+test("hopeflow sessions end with their token only where expire_sessions is set", async (t) => {
+  const [off, on] = [await serve(t), await serve(t, { expire_sessions: true })];
+  const stays = await off.connect("alice", { claims: soon(1) });
+  const ends = await on.connect("alice", { claims: soon(1) });
+  assert.equal((await ends.closing()).code, 4401);
+  await stays.expectNothing();
+});
+
 test("an attachment over max_attachment is refused, and the one before stays", async (t) => {
   const dm = await serve(t, { max_attachment: "1KiB" });
   const alice = await Native.connect(dm, "alice");

@@ -1,0 +1,22 @@
+/*
+ * How the hub has a token looked at that a client brings on its open socket.
+ * Called on the shard's thread.
+ */
+#ifndef DM_PORTS_VERIFY_H
+#define DM_PORTS_VERIFY_H
+
+#include <stdint.h>
+
+#include "base/check.h"
+#include "base/slice.h"
+
+struct dm_verify {
+    void *self;
+
+    /* DM_OK where the token is good and the user's; `expires_ms` gets its end by the wall clock, 0
+     * where it has none. */
+    int (*token)(void *self, struct dm_slice token, struct dm_slice user_id,
+                 uint64_t *expires_ms) DM_MUST_CHECK;
+};
+
+#endif
