@@ -28,6 +28,7 @@ struct dm_kept {
     struct dm_index index;
     uint64_t index_key[2];
     uint32_t most, next_generation;
+    uint64_t answered;
     struct dm_metrics *metrics;
 };
 
@@ -142,6 +143,7 @@ h2o_req_t *dm_kept_answer(struct dm_kept *kept, struct dm_handle handle)
     if (!place || place->generation != handle.generation)
         return NULL;
     h2o_req_t *req = place->req;
+    kept->answered++;
     if (place->holder)
         leave(kept, place->holder);
     dm_slab_give(&kept->places, handle.place);
@@ -152,4 +154,9 @@ h2o_req_t *dm_kept_answer(struct dm_kept *kept, struct dm_handle handle)
 uint32_t dm_kept_count(const struct dm_kept *kept)
 {
     return kept->places.live;
+}
+
+uint64_t dm_kept_answered(const struct dm_kept *kept)
+{
+    return kept->answered;
 }

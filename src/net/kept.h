@@ -30,6 +30,10 @@ int dm_kept_take(struct dm_kept *kept, struct st_h2o_req_t *req,
 
 /* The request, its place given back: answer it now. NULL: it is gone. */
 struct st_h2o_req_t *dm_kept_answer(struct dm_kept *kept, struct dm_handle handle);
+/* How many have been answered so far. */
+uint64_t dm_kept_answered(const struct dm_kept *kept);
+
+/* How many wait. */
 uint32_t dm_kept_count(const struct dm_kept *kept);
 
 #endif

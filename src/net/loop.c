@@ -179,6 +179,17 @@ static uint64_t end_turn(struct dm_loop *loop)
 
 enum { DRAINING_TURN_MS = 20, LONGEST_TURN_MS = 60000 };
 
+/* How long the next poll may wait. An answer that is written between two of h2o's turns leaves a
+ * callback pending that h2o runs only after its next poll: until then the connection is not read.
+ */
+static int32_t end_turn_for(struct dm_loop *loop)
+{
+    uint64_t answered = dm_kept_answered(loop->kept);
+    uint64_t longest = loop->drain.state != DM_DRAIN_SERVING ? DRAINING_TURN_MS : LONGEST_TURN_MS;
+    uint64_t wait = dm_clock_earlier(end_turn(loop), longest);
+    return dm_kept_answered(loop->kept) == answered ? (int32_t)wait : 0;
+}
+
 void dm_loop_run(struct dm_loop *loop, const struct dm_store *store, int listen_fd,
                  void (*set_up)(void *context), void *context)
 {
@@ -192,11 +203,9 @@ void dm_loop_run(struct dm_loop *loop, const struct dm_store *store, int listen_
     set_up(context); /* waits for the other loops */
     dm_loop_start_accepting(loop, listen_fd);
     while (!dm_loop_has_drained(loop)) {
-        uint64_t wait = dm_clock_earlier(end_turn(loop), loop->drain.state != DM_DRAIN_SERVING
-                                                             ? DRAINING_TURN_MS
-                                                             : LONGEST_TURN_MS);
+        int32_t wait = end_turn_for(loop);
         dm_shard_end_turn(loop->shard); /* what the poll brings is of another time */
-        h2o_evloop_run(loop->h2o, (int32_t)wait);
+        h2o_evloop_run(loop->h2o, wait);
     }
 }
 

@@ -1,7 +1,9 @@
 // Objects sleep; nobody who talks to them can tell.
 import assert from "node:assert/strict";
+import http from "node:http";
 import { serve } from "./lib/server.mjs";
 import { test } from "./lib/test.mjs";
+import { API_KEY } from "./lib/token.mjs";
 import { sleep, until } from "./lib/wait.mjs";
 
 const MESSAGE = { type: "message" };
@@ -230,4 +232,27 @@ test("sockets opened, closed and dropped in the middle of sleep and wake leave n
   });
   assert.equal((await dm.publish({ userId: "alice" })).clientCount, 0);
   assert.equal(await dm.metric("dormouse_publishes_open"), 0);
+});
+
+test("publishes that wake their users follow one another on one connection without delay", async (t) => {
+  const dm = await serve(t, { shards: 1, hibernate_after: "100ms" });
+  const users = Array.from({ length: 12 }, (_, i) => `u${i}`);
+  for (const user of users) await (await dm.connect(user)).subscribe({ type: "message" });
+  await dm.asleep(users.length);
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  const took = [];
+  for (const userId of users) {
+    const began = performance.now();
+    await new Promise((resolve, reject) => {
+      const headers = { authorization: `Bearer ${API_KEY}`, "content-type": "application/json" };
+      http
+        .request({ agent, host: "127.0.0.1", port: dm.port, method: "POST", path: "/publish", headers }, (answer) => answer.resume().on("end", resolve))
+        .on("error", reject)
+        .end(JSON.stringify({ userId, timeoutMs: 0 }));
+    });
+    took.push(performance.now() - began);
+  }
+  agent.destroy();
+  const median = took.sort((a, b) => a - b)[took.length >> 1];
+  assert.ok(median < 50, `half of them took ${median.toFixed(0)} ms and more`);
 });
