@@ -204,7 +204,7 @@ test("handshakes are answered as documented", async (t) => {
     await refused(426, "upgrade_required", call(dm, "GET", target));
     await refused(400, "bad_request", handshake(dm, target, { token, headers: { "Sec-WebSocket-Key": "short" } }));
     await refused(401, "unauthorized", handshake(dm, target, {}));
-    await refused(400, "not_supported", handshake(dm, target, { token, headers: { "Sec-WebSocket-Protocol": "dormouse.v1" } }));
+    await refused(400, "not_supported", handshake(dm, target, { token, headers: { "Sec-WebSocket-Protocol": "dormouse.v1.msgpack" } }));
     const open = await handshake(dm, `${target}?token=${token}`, { headers: { "Sec-WebSocket-Protocol": "chat" } });
     assert.equal(open.status, 101);
     await refused(503, "max_connections", handshake(dm, target, { token }));

@@ -187,7 +187,8 @@ static void half_a_user_is_none(void **state)
     assert_int_equal(sqlite3_open(rig->path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db,
                                   "PRAGMA ignore_check_constraints = ON;"
-                                  "INSERT INTO session VALUES (x'FF', 7, 'ann', 'hopeflow', '[]')",
+                                  "INSERT INTO session (id, slot, user_id, dialect, filters)"
+                                  " VALUES (x'FF', 7, 'ann', 'hopeflow', '[]')",
                                   NULL, NULL, NULL),
                      SQLITE_OK);
     struct dm_store_op *op = store_rig_load("ann");

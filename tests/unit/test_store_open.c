@@ -166,7 +166,8 @@ static void refuses_what_another_process_serves(void **state)
 static void sweeps_sessions_that_cannot_come_back(void **state)
 {
     struct store_rig *rig = *state;
-    run_sql(rig->path, "INSERT INTO session VALUES (zeroblob(16), 7, 'ann', 'hopeflow', '[]');"
+    run_sql(rig->path, "INSERT INTO session (id, slot, user_id, dialect, filters) VALUES "
+                       "(zeroblob(16), 7, 'ann', 'hopeflow', '[]');"
                        "INSERT INTO pending_ack VALUES (zeroblob(16), zeroblob(16));");
     expect_sql(rig->path, "SELECT (SELECT count(*) FROM session), count(*) FROM pending_ack",
                "1|1|\n");
