@@ -13,15 +13,10 @@
 
 /* --- the certificate and its key --- */
 
-static const char *last_reason(void)
+static int fail(struct dm_buf *why, const char *what)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-    return reason ? reason : "unknown error";
-}
-
-static int fail(struct dm_buf *why, const char *key, const char *what)
-{
-    dm_buf_printf(why, "%s: %s", key, what);
+    dm_buf_printf(why, "%s (%s)", what, reason ? reason : "unknown error");
     return DM_ERR_INVALID_FIELD;
 }
 
@@ -60,14 +55,17 @@ static int load_pair(SSL_CTX *tls, struct dm_slice certificate, struct dm_slice 
     bool ok = use_certificates(tls, reader);
     BIO_free(reader);
     if (!ok)
-        return fail(why, "tls_cert", last_reason());
+        return fail(why, "tls_cert: holds no certificate that can be used, or a broken chain");
     ERR_clear_error();
     reader = reader_of(key);
     EVP_PKEY *pair = PEM_read_bio_PrivateKey(reader, NULL, no_passphrase, NULL);
     BIO_free(reader);
-    ok = pair && SSL_CTX_use_PrivateKey(tls, pair) == 1 && SSL_CTX_check_private_key(tls) == 1;
+    if (!pair)
+        return fail(why, "tls_key: holds no private key, or one under a passphrase");
+    ok = X509_check_private_key(SSL_CTX_get0_certificate(tls), pair) == 1 &&
+         SSL_CTX_use_PrivateKey(tls, pair) == 1;
     EVP_PKEY_free(pair);
-    return ok ? DM_OK : fail(why, "tls_key", last_reason());
+    return ok ? DM_OK : fail(why, "tls_key: is not the key of the certificate");
 }
 
 /* --- the context --- */
