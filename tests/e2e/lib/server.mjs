@@ -12,6 +12,7 @@ import { request } from "./http.mjs";
 import { Raw, upgrade } from "./raw.mjs";
 import { API_KEY, SECRET, tokenOf } from "./token.mjs";
 import { afterwards } from "./teardown.mjs";
+import { certificate } from "./tls.mjs";
 import { until, within } from "./wait.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -190,11 +191,19 @@ class Server {
   }
 }
 
+/** With DM_E2E_TLS set, tests that know nothing of TLS run over it. */
+function overTls(t, settings) {
+  if (!process.env.DM_E2E_TLS || settings.tls_cert) return settings;
+  process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
+  return { ...certificate(tempDir(t)), ...settings };
+}
+
 /**
  * Starts a server for a test. `settings` are configuration keys, given as
  * flags; `env` more of its environment. Two shards unless said otherwise.
  */
 export async function serve(t, settings = {}, env = {}) {
+  settings = overTls(t, settings);
   const dir = tempDir(t);
   const server = new Server(await freePort(), dir, { shards: 2, ...settings }, env);
   afterwards(t, () => server.dispose());
