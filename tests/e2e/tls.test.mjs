@@ -1,6 +1,6 @@
 // TLS on the listener: HTTP and WebSockets over it are as they are without.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
@@ -484,6 +484,45 @@ test("a pair that cannot be used is refused at the start, and nobody is asked fo
     const checked = spawnSync(BIN, ["check-config", ...flags], { env, encoding: "utf8", timeout: 15000 });
     assert.equal(checked.status, 1);
     assert.match(checked.stderr, message);
+  }
+});
+
+test("dormouse connect and publish speak TLS, to a server that they can trust", async (t) => {
+  const dm = await secure(t);
+  const env = (more) => cleanEnv({ DORMOUSE_JWT_SECRET: SECRET, SSL_CERT_FILE: dm.settings.tls_cert, ...more });
+  const args = ["connect", "--url", `wss://localhost:${dm.port}/`, "--user", "alice", "--ack", '"seen"'];
+  const alice = spawn(BIN, args, { env: env(), stdio: ["ignore", "pipe", "pipe"] });
+  afterwards(t, () => alice.kill("SIGKILL"));
+  let printed = "";
+  for (const stream of [alice.stdout, alice.stderr]) stream.on("data", (chunk) => (printed += chunk));
+  await until("her filter is there", async () => (await dm.publish({ userId: "alice", payload: "first" })).clientCount === 1);
+  const publish = (url, more) =>
+    spawnSync(BIN, ["publish", "--url", url, "--user", "alice", "--payload", '"from the command line"'], { env: env(more), encoding: "utf8", timeout: 15000 });
+  const answer = publish(`https://127.0.0.1:${dm.port}`);
+  assert.equal(answer.status, 0, answer.stderr);
+  assert.deepEqual(JSON.parse(answer.stdout).results, ["seen"]);
+  const big = (await dm.publish({ userId: "alice", payload: "x".repeat(300000) })).results;
+  assert.deepEqual(big, ["seen"]);
+  await until("she prints it all", () => printed.includes("from the command line") && printed.includes("x".repeat(300000)));
+  await dm.post("/users/alice/disconnect", {});
+  await within(8000, "her end", new Promise((resolve) => alice.once("exit", resolve)));
+
+  const elsewhere = certificate(dm.dir, { name: "elsewhere", names: "DNS:elsewhere,IP:127.0.0.9" });
+  const other = await secure(t, {}, certificate(tempDir(t)));
+  Object.assign(other.settings, elsewhere);
+  other.process.kill("SIGTERM");
+  await other.exited;
+  other.tls = { rejectUnauthorized: false };
+  await other.start();
+  for (const [url, SSL_CERT_FILE, message] of [
+    [`https://127.0.0.1:${dm.port}`, "", /TLS: self.signed certificate/],
+    [`https://127.0.0.1:${other.port}`, elsewhere.tls_cert, /TLS: IP address mismatch/],
+    [`https://localhost:${other.port}`, elsewhere.tls_cert, /TLS: hostname mismatch/],
+    [`http://127.0.0.1:${dm.port}`, "", /the connection ended/],
+  ]) {
+    const failed = publish(url, { SSL_CERT_FILE });
+    assert.equal(failed.status, 1);
+    assert.match(failed.stderr, message);
   }
 });
 

@@ -7,15 +7,14 @@ import tls from "node:tls";
 import { Raw } from "./raw.mjs";
 import { within } from "./wait.mjs";
 
-const SUBJECT = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
 const KINDS = { ec: ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], rsa: ["rsa:2048"] };
 
 /** A self-signed pair in `dir`: { tls_cert, tls_key }, as the server's settings name it. */
-export function certificate(dir, { name = "tls", kind = "ec", serial = 1, passphrase } = {}) {
+export function certificate(dir, { name = "tls", kind = "ec", serial = 1, passphrase, names = "DNS:localhost,IP:127.0.0.1" } = {}) {
   const pair = { tls_cert: path.join(dir, `${name}.pem`), tls_key: path.join(dir, `${name}.key`) };
   const secrecy = passphrase ? ["-passout", `pass:${passphrase}`] : ["-nodes"];
   execFileSync("openssl", ["req", "-x509", "-newkey", ...KINDS[kind], ...secrecy, "-days", "2", "-set_serial", `${serial}`,
-    "-keyout", pair.tls_key, "-out", pair.tls_cert, ...SUBJECT], { stdio: "ignore" });
+    "-keyout", pair.tls_key, "-out", pair.tls_cert, "-subj", "/CN=localhost", "-addext", `subjectAltName=${names}`], { stdio: "ignore" });
   return pair;
 }
 
