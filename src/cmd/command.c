@@ -142,7 +142,7 @@ void dm_command_url(const struct dm_config *config, struct dm_buf *url)
         dm_buf_add_slice(url, listen);
         return;
     }
-    dm_buf_lit(url, "http://");
+    dm_buf_add_slice(url, dm_slice_of(*config->tls_cert ? "https://" : "http://"));
     if (dm_slice_starts(listen, DM_SLICE("0.0.0.0:"))) { /* every address: so this machine's own */
         dm_buf_lit(url, "127.0.0.1");
         listen = dm_slice_from(listen, 7);

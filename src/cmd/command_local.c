@@ -5,6 +5,7 @@
 #include "cmd/config_key.h"
 #include "cmd/credentials.h"
 #include "cmd/serve.h"
+#include "net/tls.h"
 
 int dm_command_serve(int argc, char **argv, char **env)
 {
@@ -16,19 +17,22 @@ int dm_command_serve(int argc, char **argv, char **env)
     return code;
 }
 
-/* What serve would only find out later: secrets that are too weak. */
+/* What serve would only find out later: secrets that are too weak, files that hold no key. */
 static int check_secrets(const struct dm_config *config)
 {
     struct dm_auth *auth = NULL;
+    struct ssl_ctx_st *tls = NULL;
     struct dm_buf why = DM_BUF_INIT;
     int code = DM_EXIT_OK;
-    if (dm_credentials_make(config, &auth, &why) != DM_OK)
+    if (dm_credentials_make(config, &auth, &why) != DM_OK ||
+        dm_credentials_make_tls(config, &tls, &why) != DM_OK)
         code = dm_command_fail(DM_EXIT_FAILED, "%s", dm_buf_text(&why));
     else if (!config->jwt_secret.count && !config->api_keys.count &&
              !config->jwt_public_key.count && !config->jwks.count)
         dm_command_fail(DM_EXIT_OK, "warning: no secret and no key is set: nobody can connect or "
                                     "publish");
     dm_auth_destroy(&auth);
+    dm_tls_release(tls);
     dm_buf_dispose(&why);
     return code;
 }

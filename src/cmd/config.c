@@ -193,6 +193,15 @@ static const char *variable(char **env, struct dm_slice name)
     return NULL;
 }
 
+/* Whether it is a key at all is seen by who uses it. */
+static void warn_of_open_key(struct dm_config *config)
+{
+    struct stat about;
+    if (*config->tls_key && stat(config->tls_key, &about) == 0 && about.st_mode & S_IROTH)
+        dm_buf_printf(&config->warnings, "tls_key: every user of this machine may read %s\n",
+                      config->tls_key);
+}
+
 int dm_config_load(struct dm_config *config, int argc, char **argv, char **env, struct dm_buf *why)
 {
     *config = (struct dm_config){.argc = argc, .argv = argv, .env = env};
@@ -208,7 +217,10 @@ int dm_config_load(struct dm_config *config, int argc, char **argv, char **env, 
         return DM_ERR_INVALID_FIELD;
     if (!dm_config_from_environ(&variables, env))
         return DM_ERR_INVALID_FIELD;
-    return dm_config_from_flags(&flags, argc, argv) ? DM_OK : DM_ERR_BAD_REQUEST;
+    if (!dm_config_from_flags(&flags, argc, argv))
+        return DM_ERR_BAD_REQUEST;
+    warn_of_open_key(config);
+    return DM_OK;
 }
 
 void dm_config_dispose(struct dm_config *config)

@@ -144,7 +144,9 @@ static bool read_value(void *at, const struct dm_config_key *key, struct dm_slic
     case DM_TYPE_ADDRESS:
     case DM_TYPE_PATH:
         *(char **)at = dm_strndup(text.at, text.len);
-        return key->type == DM_TYPE_ADDRESS ? address_ok(text) : text.len > 0;
+        if (key->type == DM_TYPE_ADDRESS)
+            return address_ok(text);
+        return text.len > 0 || !*key->standard; /* none, where none is what there is by default */
     case DM_TYPE_CHOICE:
         return read_choice(key, text, at);
     case DM_TYPE_TOGGLE:

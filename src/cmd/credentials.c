@@ -1,4 +1,4 @@
-/* From configuration to auth: reads the files of public keys, and makes errors name file and line.
+/* From configuration to auth and TLS: reads the files of keys, and makes errors name file and line.
  */
 #include "cmd/credentials.h"
 
@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/err.h"
 #include "cmd/config_load.h"
+#include "net/tls.h"
 
 /* The files of one key. Their texts live here until auth has made its own of them. */
 struct files {
@@ -15,6 +16,19 @@ struct files {
     size_t count;
 };
 
+static int read_file(const char *key, const char *path, struct dm_buf *text, struct dm_buf *wrong)
+{
+    struct dm_buf problem = DM_BUF_INIT;
+    bool others_read; /* of a private key, loading the configuration has warned */
+    bool ok = dm_config_read_file(path, text, &others_read, &problem);
+    if (!ok) {
+        dm_buf_printf(wrong, "%s: %s", key, dm_buf_text(&problem));
+        dm_config_wipe(text);
+    }
+    dm_buf_dispose(&problem);
+    return ok ? DM_OK : DM_ERR_INVALID_FIELD;
+}
+
 static int read_files(struct files *files, const char *key, const struct dm_strings *paths,
                       struct dm_buf *wrong)
 {
@@ -22,16 +36,10 @@ static int read_files(struct files *files, const char *key, const struct dm_stri
     files->texts = dm_calloc(paths->count, sizeof *files->texts);
     for (files->count = 0; files->count < paths->count; files->count++) {
         const char *path = paths->all[files->count];
-        struct dm_buf *text = &files->texts[files->count], problem = DM_BUF_INIT;
-        bool others_read; /* they may: the keys are public */
-        bool ok = dm_config_read_file(path, text, &others_read, &problem);
-        if (!ok) {
-            dm_buf_printf(wrong, "%s: %s", key, dm_buf_text(&problem));
-            dm_config_wipe(text);
-        }
-        dm_buf_dispose(&problem);
-        if (!ok)
-            return DM_ERR_INVALID_FIELD;
+        struct dm_buf *text = &files->texts[files->count];
+        int err = read_file(key, path, text, wrong);
+        if (err)
+            return err;
         files->all[files->count] = (struct dm_key_file){path, dm_buf_slice(text)};
     }
     return DM_OK;
@@ -90,6 +98,39 @@ int dm_credentials_make(const struct dm_config *config, struct dm_auth **auth, s
         explain(config, dm_buf_slice(&wrong), why);
     dispose(&pem);
     dispose(&jwks);
+    dm_buf_dispose(&wrong);
+    return err;
+}
+
+static int make_tls(const struct dm_config *config, struct ssl_ctx_st **tls, struct dm_buf *wrong)
+{
+    struct dm_buf certificate = DM_BUF_INIT, key = DM_BUF_INIT;
+    int err = read_file("tls_cert", config->tls_cert, &certificate, wrong);
+    if (!err)
+        err = read_file("tls_key", config->tls_key, &key, wrong);
+    if (!err)
+        err = dm_tls_create(dm_buf_slice(&certificate), dm_buf_slice(&key), tls, wrong);
+    dm_config_wipe(&certificate); /* a private key may stand in the same file */
+    dm_config_wipe(&key);
+    return err;
+}
+
+int dm_credentials_make_tls(const struct dm_config *config, struct ssl_ctx_st **tls,
+                            struct dm_buf *why)
+{
+    struct dm_buf wrong = DM_BUF_INIT;
+    int err = DM_OK;
+    *tls = NULL;
+    if (*config->tls_cert && *config->tls_key) {
+        err = make_tls(config, tls, &wrong);
+    } else if (*config->tls_cert || *config->tls_key) {
+        const char *given = *config->tls_cert ? "tls_cert" : "tls_key";
+        const char *missing = *config->tls_cert ? "tls_key" : "tls_cert";
+        dm_buf_printf(&wrong, "%s: needs %s beside it", given, missing);
+        err = DM_ERR_INVALID_FIELD;
+    }
+    if (err)
+        explain(config, dm_buf_slice(&wrong), why);
     dm_buf_dispose(&wrong);
     return err;
 }

@@ -15,6 +15,7 @@
 #include "net/listener.h"
 #include "net/routes.h"
 #include "net/server.h"
+#include "net/tls.h"
 #include "store/database.h"
 
 /* Descriptors kept for HTTP, the database and the loops themselves. */
@@ -31,6 +32,7 @@ struct serving {
     struct dm_server *server;
     struct dm_database *database;
     struct dm_metrics writer, reader; /* counted by the store's threads */
+    bool secure;                      /* TLS is what is spoken at the listener */
     struct dm_buf why;
 };
 
@@ -128,22 +130,47 @@ static void heed_signals(const sigset_t *signals)
     pthread_sigmask(SIG_UNBLOCK, signals, NULL);
 }
 
-/* New secrets and keys; everything else needs a restart. A broken file changes nothing. */
+static int make_credentials(const struct dm_config *config, struct dm_auth **auth,
+                            struct ssl_ctx_st **tls, struct dm_buf *why)
+{
+    int err = dm_credentials_make(config, auth, why);
+    return err ? err : dm_credentials_make_tls(config, tls, why);
+}
+
+/* A listener that changed over would cut off those who know it as it was. */
+static int check_secure(const struct serving *serving, const struct ssl_ctx_st *tls,
+                        struct dm_buf *why)
+{
+    if (serving->secure == (tls != NULL))
+        return DM_OK;
+    dm_buf_lit(why, "tls_cert: turning TLS on or off needs a restart");
+    return DM_ERR_INVALID_FIELD;
+}
+
+/* New secrets, keys and certificates; everything else needs a restart. A broken file changes
+ * nothing. */
 static void reload(struct serving *serving, const struct dm_config *config)
 {
     struct dm_config fresh;
     struct dm_auth *auth = NULL;
+    struct ssl_ctx_st *tls = NULL;
     struct dm_buf why = DM_BUF_INIT;
     int err = dm_config_load(&fresh, config->argc, config->argv, config->env, &why);
     if (!err)
-        err = dm_credentials_make(&fresh, &auth, &why);
+        err = make_credentials(&fresh, &auth, &tls, &why);
+    if (!err)
+        err = check_secure(serving, tls, &why);
     if (err) {
         dm_log(DM_LOG_ERROR, "reload_failed", "why", dm_buf_text(&why), NULL);
     } else {
         dm_server_set_auth(serving->server, auth);
-        dm_auth_release(auth);
-        dm_log(DM_LOG_INFO, "reloaded", "what", "secrets, keys", NULL);
+        if (tls)
+            dm_server_set_tls(serving->server, tls);
+        dm_log(DM_LOG_INFO, "reloaded", "what",
+               tls ? "secrets, keys, certificate" : "secrets, keys", NULL);
     }
+    dm_auth_release(auth);
+    dm_tls_release(tls);
     dm_config_dispose(&fresh);
     dm_buf_dispose(&why);
 }
@@ -187,7 +214,8 @@ static int run(struct serving *serving, const struct dm_config *config)
                "a power cut", NULL);
     struct dm_store store = dm_database_store(serving->database);
     dm_server_start(serving->server, &store, fd);
-    dm_log(DM_LOG_INFO, "listening", "address", dm_buf_text(&shown), "version", DM_VERSION, NULL);
+    dm_log(DM_LOG_INFO, "listening", "address", dm_buf_text(&shown), "tls",
+           serving->secure ? "on" : "off", "version", DM_VERSION, NULL);
     dm_buf_dispose(&shown);
     serve_until_told(serving, config, &signals);
     heed_signals(&signals);
@@ -201,17 +229,20 @@ int dm_serve(const struct dm_config *config)
 {
     struct serving *serving = DM_NEW(struct serving);
     struct dm_auth *auth = NULL;
+    struct ssl_ctx_st *tls = NULL;
     int code = 1;
     dm_log_setup((enum dm_log_level)config->log_level, (enum dm_log_format)config->log_format);
-    if (dm_credentials_make(config, &auth, &serving->why) == DM_OK) {
+    if (make_credentials(config, &auth, &tls, &serving->why) == DM_OK) {
         struct dm_server_options options = options_from(config, serving);
-        serving->server = dm_server_create(&options, auth);
+        serving->secure = tls != NULL;
+        serving->server = dm_server_create(&options, auth, tls);
         code = run(serving, config);
         dm_server_destroy(&serving->server);
     } else {
         fail(serving, "configuration_refused");
     }
     dm_auth_release(auth);
+    dm_tls_release(tls);
     dm_buf_dispose(&serving->why);
     free(serving);
     return code;

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include <h2o.h>
-#include <h2o/http1.h>
 
 #include "base/log.h"
 #include "net/loop_priv.h"
@@ -38,9 +37,9 @@ static void on_accept(h2o_socket_t *listener, const char *err)
                 pause_accepting(loop, strerror(errno));
             return;
         }
-        struct timeval now = *h2o_get_timestamp(&loop->context, NULL, NULL);
-        dm_connection_watch(&loop->connections, sock, dm_shard_now(loop->shard));
-        h2o_http1_accept(&loop->accept, sock, now);
+        dm_connection_watch(&loop->connections, sock, loop->accept.ssl_ctx,
+                            dm_shard_now(loop->shard));
+        h2o_accept(&loop->accept, sock);
     }
 }
 

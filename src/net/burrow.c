@@ -61,6 +61,7 @@ void dm_burrow_destroy(struct dm_burrow **at)
     dm_slab_dispose(&burrow->socks);
     dm_slab_dispose(&burrow->lives);
     free(burrow->states);
+    free(burrow->tls);
     free(burrow->dirty.at);
     free(burrow->resumed.at);
     free(burrow->gone.at);
@@ -102,6 +103,18 @@ uint32_t dm_burrow_adopt(struct dm_burrow *burrow, int fd)
     dm_sock_at(burrow, sock)->fd = fd;
     burrow->count++;
     return sock;
+}
+
+void dm_burrow_speak_tls(struct dm_burrow *burrow, uint32_t sock, struct ssl_st *tls)
+{
+    DM_CHECK(dm_sock_life(burrow, sock) == DM_SOCK_ADOPTED);
+    if (sock >= burrow->tls_room) {
+        burrow->tls = dm_realloc(burrow->tls, burrow->states_room * sizeof(struct ssl_st *));
+        memset(burrow->tls + burrow->tls_room, 0,
+               (burrow->states_room - burrow->tls_room) * sizeof(struct ssl_st *));
+        burrow->tls_room = burrow->states_room;
+    }
+    burrow->tls[sock] = tls;
 }
 
 void dm_burrow_start(struct dm_burrow *burrow, uint32_t sock, uint32_t owner, struct dm_slice early)

@@ -1,10 +1,10 @@
 /*
  * The burrow: where the sockets of WebSocket sessions live, asleep or awake.
- * It has an epoll set of its own and knows plain file descriptors only: a
- * parked socket is 16 bytes of record and one of state, with no parser and no
- * buffer. What a socket needs for a while (a message that came in part, input
- * that is held, output that the kernel would not take) is allocated then and
- * freed after. RFC 6455.
+ * It has an epoll set of its own and knows descriptors, bare or with TLS on
+ * them (net/line): a parked socket is 16 bytes of record and one of state, with
+ * no parser and no buffer, and what OpenSSL keeps where it speaks TLS. What a socket needs for a
+ * while (a message that came in part, input that is held, output that the kernel would not take) is
+ * allocated then and freed after. RFC 6455.
  *
  *   in    all that is readable is read into one buffer of the shard's; whole frames are
  *         handled there in place. A message that comes in part or in fragments is gathered by a
@@ -33,6 +33,7 @@
 #include "model/wire.h"
 
 struct dm_burrow;
+struct ssl_st;
 
 enum dm_burrow_answer {
     DM_BURROW_TAKEN, /* go on */
@@ -86,6 +87,10 @@ uint64_t dm_burrow_tick(struct dm_burrow *burrow, uint64_t now_mono_ms);
 uint32_t dm_burrow_adopt(struct dm_burrow *burrow, int fd);
 void dm_burrow_start(struct dm_burrow *burrow, uint32_t sock, uint32_t owner,
                      struct dm_slice early);
+
+/* In between: all goes through `tls`, which it takes over too. It reads and writes the descriptor,
+ * without blocking, and holds no plaintext that was not taken from it. */
+void dm_burrow_speak_tls(struct dm_burrow *burrow, uint32_t sock, struct ssl_st *tls);
 
 void dm_burrow_send(struct dm_burrow *burrow, uint32_t sock, struct dm_wire *wire);
 void dm_burrow_close(struct dm_burrow *burrow, uint32_t sock, int code, struct dm_slice reason);

@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "codec/utf8.h"
 #include "net/burrow_priv.h"
@@ -274,8 +273,8 @@ void dm_sock_read(struct dm_burrow *burrow, uint32_t sock)
         dm_sock_mute(burrow, sock);
         return;
     }
-    ssize_t len = recv(dm_sock_at(burrow, sock)->fd, burrow->buffer + DM_BURROW_FRONT,
-                       DM_BURROW_READ, MSG_DONTWAIT);
+    ssize_t len =
+        dm_line_recv(dm_sock_line(burrow, sock), burrow->buffer + DM_BURROW_FRONT, DM_BURROW_READ);
     if (len < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return;
     if (len <= 0) {

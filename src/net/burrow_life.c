@@ -4,9 +4,6 @@
  */
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -110,8 +107,10 @@ void dm_sock_finish(struct dm_burrow *burrow, uint32_t sock)
 {
     struct dm_sock *record = dm_sock_at(burrow, sock);
     give_live(burrow, sock);
-    close(record->fd); /* which takes it out of the epoll set */
+    dm_line_close(dm_sock_line(burrow, sock)); /* which takes it out of the epoll set */
     record->fd = -1;
+    if (sock < burrow->tls_room)
+        burrow->tls[sock] = NULL;
     burrow->states[sock] = DM_SOCK_GONE;
     burrow->count--;
     dm_sock_list_push(&burrow->gone, sock);
@@ -133,11 +132,11 @@ static bool linger_is_over(struct dm_burrow *burrow, uint32_t sock, struct dm_so
     const struct dm_sock *record = dm_sock_at(burrow, sock);
     if (record->turn || !dm_outq_empty(&live->out) || !live->deaf || live->shut)
         return false;
-    int unread = 0;
-    if (live->peer_closed && ioctl(record->fd, FIONREAD, &unread) == 0 && unread == 0)
+    struct dm_line line = dm_sock_line(burrow, sock);
+    if (live->peer_closed && !dm_line_has_unread(line))
         return true;
     live->shut = true;
-    return shutdown(record->fd, SHUT_WR) != 0;
+    return dm_line_shut(line) != 0;
 }
 
 static int watch(struct dm_burrow *burrow, uint32_t sock, unsigned want)

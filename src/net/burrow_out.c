@@ -80,14 +80,13 @@ static uint32_t frame_end(const struct dm_wire *wire, uint32_t at, uint32_t *fra
     return end;
 }
 
-/* Drops all that waits but the frame that the kernel has a part of. */
+/* Drops all that waits but the frame that the kernel, or TLS, has a part of. */
 static void outq_cut(struct dm_burrow *burrow, struct dm_sock_live *live)
 {
     struct dm_unsent begun = live->out.at[live->out.first];
-    if (begun.from)
-        begun.to = frame_end(begun.wire, begun.from, &begun.frames);
-    else
-        begun.to = 0;
+    struct dm_line line = dm_sock_line(burrow, live->sock);
+    uint32_t at = begun.from + (uint32_t)dm_line_begun(line, begun.to - begun.from);
+    begun.to = at ? frame_end(begun.wire, at, &begun.frames) : 0;
     dm_wire_retain(begun.wire);
     dm_sock_drop_output(burrow, live);
     if (begun.to > begun.from)
@@ -160,8 +159,7 @@ void dm_sock_write_unsent(struct dm_burrow *burrow, uint32_t sock)
     for (uint32_t i = out->first; i < out->end && count < WRITTEN_AT_ONCE; i++, count++)
         parts[count] = (struct iovec){out->at[i].wire->bytes + out->at[i].from,
                                       out->at[i].to - out->at[i].from};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
-    ssize_t written = sendmsg(dm_sock_at(burrow, sock)->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t written = dm_line_send_parts(dm_sock_line(burrow, sock), parts, count);
     if (written < 0 && !is_later(errno)) {
         give_up_writing(burrow, sock);
         return;
@@ -195,7 +193,7 @@ static int write_segment(struct dm_burrow *burrow, uint32_t sock, uint32_t segme
     struct dm_wire *wire = dm_run_bytes(&burrow->runs, segment);
     uint32_t frames = dm_run_frames(&burrow->runs, segment), from = 0;
     if (!record->live || dm_outq_empty(&dm_sock_live(burrow, sock)->out)) {
-        ssize_t written = send(record->fd, wire->bytes, wire->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t written = dm_line_send(dm_sock_line(burrow, sock), wire->bytes, wire->len);
         if (written < 0 && !is_later(errno))
             return -1;
         if (written > 0) {

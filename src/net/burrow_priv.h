@@ -15,6 +15,7 @@
 #include "base/slab.h"
 #include "net/burrow.h"
 #include "net/gather.h"
+#include "net/line.h"
 #include "net/runs.h"
 
 /*
@@ -108,6 +109,8 @@ struct dm_burrow {
     struct dm_slab socks, lives;
     uint8_t *states; /* by number of the socket */
     uint32_t states_room, count;
+    struct ssl_st **tls; /* by number too; as far as the highest that has spoken TLS, if any has */
+    uint32_t tls_room;
     struct dm_runs runs;
     struct dm_sock_list dirty;    /* have something to write at this turn's end */
     struct dm_sock_list resumed;  /* may be offered what they hold */
@@ -129,6 +132,12 @@ static inline struct dm_sock_live *dm_sock_live(const struct dm_burrow *burrow, 
 {
     uint32_t live = dm_sock_at(burrow, sock)->live;
     return live ? dm_slab_at(&burrow->lives, live) : NULL;
+}
+
+static inline struct dm_line dm_sock_line(const struct dm_burrow *burrow, uint32_t sock)
+{
+    return (struct dm_line){dm_sock_at(burrow, sock)->fd,
+                            sock < burrow->tls_room ? burrow->tls[sock] : NULL};
 }
 
 static inline enum dm_sock_life dm_sock_life(const struct dm_burrow *burrow, uint32_t sock)

@@ -3,7 +3,6 @@
 
 #include <openssl/evp.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -16,7 +15,7 @@ struct dm_client *dm_client_connect(const char *url, const char *path, uint32_t 
                                     struct dm_buf *why)
 {
     struct dm_client *client = DM_NEW(struct dm_client);
-    client->fd = -1;
+    client->line.fd = -1;
     client->timeout_ms = timeout_ms;
     if (!dm_client_dial(client, url, path, why))
         dm_client_destroy(&client);
@@ -28,8 +27,8 @@ void dm_client_destroy(struct dm_client **client)
     struct dm_client *old = *client;
     if (!old)
         return;
-    if (old->fd >= 0)
-        close(old->fd);
+    if (old->line.fd >= 0)
+        dm_line_close(old->line);
     dm_buf_dispose(&old->host);
     dm_buf_dispose(&old->path);
     dm_buf_dispose(&old->in);

@@ -1,7 +1,7 @@
 /*
  * A small blocking client for the command line: one HTTP/1.1 exchange, or one
- * WebSocket, over TCP or a Unix socket, without TLS. Every wait has an end and
- * every buffer a bound (DM_CLIENT_MAX). One thread.
+ * WebSocket, over TCP, with or without TLS, or a Unix socket. Every wait has an
+ * end and every buffer a bound (DM_CLIENT_MAX). One thread.
  */
 #ifndef DM_NET_CLIENT_H
 #define DM_NET_CLIENT_H
@@ -16,8 +16,8 @@ enum { DM_CLIENT_MAX = 16 * 1024 * 1024 };
 struct dm_client;
 
 /*
- * Connects to `url`: http://host[:port][/path], ws:// likewise, or
- * unix:/path/of/socket. `path` is asked for where the URL has none but "/".
+ * Connects to `url`: http://host[:port][/path], https://, ws:// and wss://
+ * likewise, or unix:/path/of/socket. `path` is asked for where the URL has none but "/".
  * NULL on failure; all the functions here then say why in one line.
  */
 struct dm_client *dm_client_connect(const char *url, const char *path, uint32_t timeout_ms,

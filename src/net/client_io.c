@@ -17,12 +17,11 @@ static bool fail(struct dm_buf *why, const char *what, const char *detail)
     return false;
 }
 
-/* Waits for `events`; false with errno ETIMEDOUT at the deadline. */
-static bool wait_for(int fd, short events, uint64_t deadline)
+bool dm_client_wait(const struct dm_client *client, short events, uint64_t deadline)
 {
     for (;;) {
         uint64_t now = dm_clock_mono_ms();
-        struct pollfd one = {.fd = fd, .events = events};
+        struct pollfd one = {.fd = client->line.fd, .events = events};
         int wait = now >= deadline ? 0 : (int)(deadline - now < 60000 ? deadline - now : 60000);
         int ready = poll(&one, 1, wait);
         if (ready > 0)
@@ -41,20 +40,20 @@ static bool connect_to(struct dm_client *client, int family, const struct sockad
 {
     int err = 0;
     socklen_t size = sizeof err;
-    client->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (client->fd < 0)
+    client->line.fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (client->line.fd < 0)
         return false;
-    if (connect(client->fd, address, len) == 0)
+    if (connect(client->line.fd, address, len) == 0)
         return true;
     if (errno == EINPROGRESS &&
-        wait_for(client->fd, POLLOUT, dm_clock_mono_ms() + client->timeout_ms)) {
-        if (getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &err, &size) == 0 && err == 0)
+        dm_client_wait(client, POLLOUT, dm_clock_mono_ms() + client->timeout_ms)) {
+        if (getsockopt(client->line.fd, SOL_SOCKET, SO_ERROR, &err, &size) == 0 && err == 0)
             return true;
         errno = err;
     }
     err = errno;
-    close(client->fd);
-    client->fd = -1;
+    close(client->line.fd);
+    client->line.fd = -1;
     errno = err;
     return false;
 }
@@ -88,7 +87,8 @@ static bool dial_tcp(struct dm_client *client, const char *host, const char *por
 }
 
 /* Takes host and port out of "host", "host:port" or "[v6]:port". */
-static bool split_authority(struct dm_slice authority, struct dm_buf *host, struct dm_buf *port)
+static bool split_authority(struct dm_slice authority, const char *usual, struct dm_buf *host,
+                            struct dm_buf *port)
 {
     struct dm_slice rest = authority, name;
     if (rest.len && rest.at[0] == '[') {
@@ -101,7 +101,7 @@ static bool split_authority(struct dm_slice authority, struct dm_buf *host, stru
         name = dm_slice_split(&rest, ':');
     }
     dm_buf_add_slice(host, name);
-    dm_buf_add_slice(port, rest.at ? rest : DM_SLICE("80"));
+    dm_buf_add_slice(port, rest.at ? rest : dm_slice_of(usual));
     return name.len > 0 && port->len > 0;
 }
 
@@ -114,7 +114,7 @@ static bool printable(struct dm_slice text)
     return true;
 }
 
-static bool dial_url(struct dm_client *client, struct dm_slice rest, const char *path,
+static bool dial_url(struct dm_client *client, struct dm_slice rest, bool secure, const char *path,
                      struct dm_buf *why)
 {
     struct dm_buf host = DM_BUF_INIT, port = DM_BUF_INIT;
@@ -128,11 +128,10 @@ static bool dial_url(struct dm_client *client, struct dm_slice rest, const char 
         dm_buf_add_byte(&client->path, '/');
     dm_buf_add_slice(&client->path, target);
     dm_buf_add_slice(&client->host, authority);
-    bool ok = split_authority(authority, &host, &port);
-    if (ok)
-        ok = dial_tcp(client, dm_buf_text(&host), dm_buf_text(&port), why);
-    else
-        fail(why, "the URL", "it has no host, or a bad one");
+    bool ok = split_authority(authority, secure ? "443" : "80", &host, &port) ||
+              fail(why, "the URL", "it has no host, or a bad one");
+    ok = ok && dial_tcp(client, dm_buf_text(&host), dm_buf_text(&port), why) &&
+         (!secure || dm_client_secure(client, dm_buf_text(&host), why));
     dm_buf_dispose(&host);
     dm_buf_dispose(&port);
     return ok;
@@ -140,7 +139,13 @@ static bool dial_url(struct dm_client *client, struct dm_slice rest, const char 
 
 bool dm_client_dial(struct dm_client *client, const char *url, const char *path, struct dm_buf *why)
 {
-    static const struct dm_slice schemes[] = {{"ws://", 5}, {"http://", 7}};
+    static const struct {
+        struct dm_slice name;
+        bool secure;
+    } schemes[] = {{{"ws://", 5}, false},
+                   {{"http://", 7}, false},
+                   {{"wss://", 6}, true},
+                   {{"https://", 8}, true}};
     struct dm_slice text = dm_slice_of(url);
     if (!printable(text))
         return fail(why, "the URL", "it holds blanks or other characters that no URL has");
@@ -149,9 +154,10 @@ bool dm_client_dial(struct dm_client *client, const char *url, const char *path,
         return dial_unix(client, dm_slice_from(text, 5), why);
     }
     for (size_t i = 0; i < DM_COUNT(schemes); i++)
-        if (dm_slice_starts(text, schemes[i]))
-            return dial_url(client, dm_slice_from(text, schemes[i].len), path, why);
-    return fail(why, "the URL", "it must begin with ws://, http:// or unix:/");
+        if (dm_slice_starts(text, schemes[i].name))
+            return dial_url(client, dm_slice_from(text, schemes[i].name.len), schemes[i].secure,
+                            path, why);
+    return fail(why, "the URL", "it must begin with ws://, wss://, http://, https:// or unix:/");
 }
 
 bool dm_client_flush(struct dm_client *client, struct dm_buf *why)
@@ -159,11 +165,10 @@ bool dm_client_flush(struct dm_client *client, struct dm_buf *why)
     uint64_t deadline = dm_clock_mono_ms() + client->timeout_ms;
     size_t sent = 0;
     while (sent < client->out.len) {
-        ssize_t n =
-            send(client->fd, client->out.bytes + sent, client->out.len - sent, MSG_NOSIGNAL);
+        ssize_t n = dm_line_send(client->line, client->out.bytes + sent, client->out.len - sent);
         if (n >= 0)
             sent += (size_t)n;
-        else if (errno == EAGAIN && wait_for(client->fd, POLLOUT, deadline))
+        else if (errno == EAGAIN && dm_client_wait(client, POLLOUT, deadline))
             continue;
         else if (errno != EINTR)
             return fail(why, "cannot send", strerror(errno));
@@ -178,14 +183,14 @@ enum dm_client_read dm_client_fill(struct dm_client *client, uint64_t deadline, 
     dm_buf_consume(&client->in, client->at);
     client->at = 0;
     for (;;) {
-        ssize_t n = recv(client->fd, dm_buf_reserve(&client->in, chunk), chunk, 0);
+        ssize_t n = dm_line_recv(client->line, dm_buf_reserve(&client->in, chunk), chunk);
         if (n > 0) {
             client->in.len += (size_t)n;
             return DM_CLIENT_READ_SOME;
         }
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno == EAGAIN && wait_for(client->fd, POLLIN, deadline))
+        if (n < 0 && errno == EAGAIN && dm_client_wait(client, POLLIN, deadline))
             continue;
         if (n < 0 && errno == ETIMEDOUT && dm_clock_mono_ms() >= deadline)
             return DM_CLIENT_READ_LATE;

@@ -6,9 +6,10 @@
 #define DM_NET_CLIENT_IO_H
 
 #include "net/client.h"
+#include "net/line.h"
 
 struct dm_client {
-    int fd;
+    struct dm_line line;
     uint32_t timeout_ms;       /* for connecting, sending and an answer */
     struct dm_buf host, path;  /* the Host field's value; the request target */
     struct dm_buf in;          /* what was read */
@@ -22,6 +23,12 @@ struct dm_client {
 /* Opens the socket and fills in host and path. */
 bool dm_client_dial(struct dm_client *client, const char *url, const char *path,
                     struct dm_buf *why) DM_MUST_CHECK;
+
+/* Waits for poll(2)'s `events`; false with errno ETIMEDOUT at the deadline (monotonic ms). */
+bool dm_client_wait(const struct dm_client *client, short events, uint64_t deadline) DM_MUST_CHECK;
+
+/* client_tls.c: puts TLS on the connection, and sees that `host` is who answers. */
+bool dm_client_secure(struct dm_client *client, const char *host, struct dm_buf *why) DM_MUST_CHECK;
 
 /* Sends `out`, all of it, within the timeout. */
 bool dm_client_flush(struct dm_client *client, struct dm_buf *why) DM_MUST_CHECK;

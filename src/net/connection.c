@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "net/tls.h"
 
 /*
  *   NEW ─ bytes ─► ARRIVING ─ whole ─► WAITING ─ answered ─► WRITING ─ taken ─► IDLE
@@ -27,20 +28,25 @@ enum {
 enum doing { NEW, ARRIVING, WAITING, WRITING, IDLE };
 
 struct connection {
-    struct dm_list link;
+    struct dm_list link, done;
     struct dm_connections *connections;
     h2o_socket_t *sock;
-    uint64_t since; /* when it began to do what it does */
+    struct ssl_ctx_st *context; /* NULL: bare */
+    struct ssl_st *tls;         /* from its handshake on */
+    uint64_t since;             /* when it began to do what it does */
     enum doing doing;
     bool requested; /* since the last sweep */
     bool ended;
-    int unsent; /* WRITING: in the kernel's queue at the last sweep */
+    bool peer_done; /* its client has ended TLS: it is in connections.done too */
+    int unsent;     /* WRITING: in the kernel's queue at the last sweep */
 };
 
 static void closed(void *data)
 {
     struct connection *connection = data;
     dm_list_unlink(&connection->link);
+    dm_list_unlink(&connection->done);
+    dm_tls_release(connection->context);
     connection->connections->count--;
     dm_metrics_sub(connection->connections->metrics, DM_METRIC_HTTP_CONNECTIONS, 1);
     free(connection);
@@ -50,6 +56,7 @@ void dm_connections_init(struct dm_connections *connections,
                          const struct dm_server_options *options, struct dm_metrics *metrics)
 {
     dm_list_init(&connections->all);
+    dm_list_init(&connections->done);
     connections->options = options;
     connections->metrics = metrics;
     connections->count = 0;
@@ -58,15 +65,20 @@ void dm_connections_init(struct dm_connections *connections,
 void dm_connections_dispose(struct dm_connections *connections)
 {
     struct dm_list *link;
-    while ((link = dm_list_shift(&connections->all)) != NULL)
-        free(DM_CONTAINER(link, struct connection, link));
+    while ((link = dm_list_shift(&connections->all)) != NULL) {
+        struct connection *connection = DM_CONTAINER(link, struct connection, link);
+        dm_tls_release(connection->context);
+        free(connection);
+    }
 }
 
-void dm_connection_watch(struct dm_connections *connections, h2o_socket_t *sock, uint64_t now)
+void dm_connection_watch(struct dm_connections *connections, h2o_socket_t *sock,
+                         struct ssl_ctx_st *tls, uint64_t now)
 {
     struct connection *connection = DM_NEW(struct connection);
     connection->connections = connections;
     connection->sock = sock;
+    connection->context = dm_tls_retain(tls);
     connection->since = now;
     sock->on_close.cb = closed;
     sock->on_close.data = connection;
@@ -81,9 +93,31 @@ void dm_connection_requested(h2o_req_t *req)
     connection->requested = true;
 }
 
+void dm_connection_secured(h2o_socket_t *sock, struct ssl_st *tls)
+{
+    ((struct connection *)sock->on_close.data)->tls = tls;
+}
+
+/* h2o would read on, and keep what it reads, of which nothing can be a request any more. */
+void dm_connection_peer_done(h2o_socket_t *sock)
+{
+    struct connection *connection = sock->on_close.data;
+    if (connection->peer_done)
+        return;
+    connection->peer_done = true;
+    dm_list_push(&connection->connections->done, &connection->done);
+}
+
+struct ssl_st *dm_connection_tls(const h2o_socket_t *sock)
+{
+    return sock->ssl ? ((struct connection *)sock->on_close.data)->tls : NULL;
+}
+
 static enum doing doing_now(const struct connection *connection)
 {
     h2o_socket_t *sock = connection->sock;
+    if (connection->context && !connection->tls)
+        return NEW; /* shaking hands */
     if (h2o_socket_is_writing(sock))
         return WRITING;
     if (!h2o_socket_is_reading(sock))
@@ -174,6 +208,17 @@ uint64_t dm_connections_sweep(struct dm_connections *connections, uint64_t now)
     bound_memory(connections, arriving);
     uint64_t interval = sweep_interval(connections->options);
     return now + (connections->count < MANY ? interval : dm_clock_earlier(interval, BUSY_SWEEP_MS));
+}
+
+/* What such a client has asked for is still answered: meanwhile h2o reads nothing. */
+void dm_connections_settle(struct dm_connections *connections)
+{
+    for (struct dm_list *at = connections->done.next; at != &connections->done; at = at->next) {
+        struct connection *connection = DM_CONTAINER(at, struct connection, done);
+        enum doing doing = doing_now(connection);
+        if (doing != WAITING && doing != WRITING && !connection->ended)
+            end(connection);
+    }
 }
 
 void dm_connections_end_idle(struct dm_connections *connections)

@@ -49,12 +49,12 @@ static void on_closed(void *self, uint32_t sock, enum dm_burrow_end how, int cod
     (void)self, (void)sock, (void)how, (void)code;
 }
 
-static void on_socket(void *self, int fd, struct dm_slice early)
+static void on_socket(void *self, struct dm_line line, struct dm_slice early)
 {
     struct echo *echo = self;
-    if (fd < 0)
+    if (line.fd < 0)
         return;
-    uint32_t sock = dm_burrow_adopt(echo->burrow, fd);
+    uint32_t sock = dm_burrow_adopt(echo->burrow, line.fd);
     dm_burrow_start(echo->burrow, sock, sock, early);
 }
 

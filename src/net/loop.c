@@ -9,6 +9,7 @@
 #include "net/loop_priv.h"
 #include "net/reply.h"
 #include "net/route.h"
+#include "net/tls.h"
 
 _Static_assert(sizeof(((struct dm_mail *)0)->links) == sizeof(h2o_multithread_message_t),
                "a mail's links hold h2o's");
@@ -53,7 +54,8 @@ static void configure_h2o(struct dm_loop *loop)
     h2o_config_init(&loop->config);
     loop->config.server_name = h2o_iovec_init(H2O_STRLIT("dormouse"));
     loop->config.http1.upgrade_to_http2 = 0;
-    loop->config.http1.req_timeout = 24 * 3600 * 1000; /* net/connection keeps the time */
+    loop->config.handshake_timeout = loop->config.http1.req_timeout =
+        24 * 3600 * 1000; /* net/connection keeps the time */
     loop->config.max_request_entity_size = loop->options->limits.max_body;
     h2o_hostconf_t *host =
         h2o_config_register_host(&loop->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
@@ -91,6 +93,7 @@ void dm_loop_destroy(struct dm_loop **loop)
     dm_shard_destroy(&(*loop)->shard);
     dm_kept_destroy(&(*loop)->kept);
     dm_auth_release((*loop)->auth);
+    dm_tls_release((*loop)->accept.ssl_ctx);
     free(*loop);
     *loop = NULL;
 }
@@ -167,6 +170,7 @@ static uint64_t run_timers(struct dm_loop *loop, uint64_t now)
 /* Held input goes on before the hub's own work, and that before the last of the writing. */
 static uint64_t end_turn(struct dm_loop *loop)
 {
+    dm_connections_settle(&loop->connections);
     dm_burrow_flush(loop->burrow);
     uint64_t next = dm_shard_tick(loop->shard);
     uint64_t now = dm_shard_now(loop->shard);
@@ -245,4 +249,10 @@ void dm_loop_set_auth(struct dm_loop *loop, struct dm_auth *auth)
 {
     dm_auth_release(loop->auth);
     loop->auth = auth;
+}
+
+void dm_loop_set_tls(struct dm_loop *loop, struct ssl_ctx_st *tls)
+{
+    dm_tls_release(loop->accept.ssl_ctx);
+    loop->accept.ssl_ctx = tls;
 }

@@ -15,6 +15,7 @@
 #include "hub/shard.h"
 #include "net/burrow.h"
 #include "net/kept.h"
+#include "net/line.h"
 #include "net/server.h"
 
 struct st_h2o_context_t;
@@ -38,9 +39,10 @@ struct dm_metrics *dm_loop_metrics(struct dm_loop *loop);
 struct dm_kept *dm_loop_kept(struct dm_loop *loop);
 const struct dm_auth *dm_loop_auth(const struct dm_loop *loop);
 void dm_loop_set_auth(struct dm_loop *loop, struct dm_auth *auth);
+void dm_loop_set_tls(struct dm_loop *loop, struct ssl_ctx_st *tls); /* of what connects from now */
 
 /* An open WebSocket after its handshake, with what the client had sent behind it. */
-void dm_loop_adopt(struct dm_loop *loop, int fd, const struct dm_admission *admission,
+void dm_loop_adopt(struct dm_loop *loop, struct dm_line line, const struct dm_admission *admission,
                    struct dm_slice early);
 
 /* The steps of a drain, each asked by mail from the main thread. */

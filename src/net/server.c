@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "net/loop.h"
+#include "net/tls.h"
 
 enum { ADDED_METRICS_MAX = 8 };
 
@@ -31,7 +32,8 @@ struct dm_server {
     _Atomic bool draining;
 };
 
-struct dm_server *dm_server_create(const struct dm_server_options *options, struct dm_auth *auth)
+struct dm_server *dm_server_create(const struct dm_server_options *options, struct dm_auth *auth,
+                                   struct ssl_ctx_st *tls)
 {
     struct dm_server *server = DM_NEW(struct dm_server);
     DM_CHECK(options->shards >= 1 && options->shards <= DM_SHARDS_MAX);
@@ -44,6 +46,7 @@ struct dm_server *dm_server_create(const struct dm_server_options *options, stru
         worker->server = server;
         worker->loop = dm_loop_create(server, i, &worker->metrics);
         dm_loop_set_auth(worker->loop, dm_auth_retain(auth));
+        dm_loop_set_tls(worker->loop, dm_tls_retain(tls));
         server->metrics[server->metrics_count++] = &worker->metrics;
     }
     return server;
@@ -105,17 +108,19 @@ void dm_server_start(struct dm_server *server, const struct dm_store *store, int
 struct order {
     struct dm_mail mail;
     struct dm_auth *auth;
+    struct ssl_ctx_st *tls;
     uint64_t deadline;
 };
 
-static void order_all(struct dm_server *server, dm_mail_run run_order, struct dm_auth *auth,
-                      uint64_t deadline)
+/* What is ordered with is the caller's still. */
+static void order_all(struct dm_server *server, dm_mail_run run_order, struct order with)
 {
     for (uint32_t i = 0; i < server->options.shards; i++) {
         struct order *order = DM_NEW(struct order);
         order->mail.run = run_order;
-        order->auth = auth ? dm_auth_retain(auth) : NULL;
-        order->deadline = deadline;
+        order->auth = with.auth ? dm_auth_retain(with.auth) : NULL;
+        order->tls = dm_tls_retain(with.tls);
+        order->deadline = with.deadline;
         post(server, i, &order->mail);
     }
 }
@@ -124,6 +129,13 @@ static void take_auth(struct dm_mail *mail, struct dm_shard *here)
 {
     struct order *order = DM_CONTAINER(mail, struct order, mail);
     dm_loop_set_auth(dm_loop_of_shard(here), order->auth);
+    free(order);
+}
+
+static void take_tls(struct dm_mail *mail, struct dm_shard *here)
+{
+    struct order *order = DM_CONTAINER(mail, struct order, mail);
+    dm_loop_set_tls(dm_loop_of_shard(here), order->tls);
     free(order);
 }
 
@@ -137,13 +149,19 @@ static void end(struct dm_mail *mail, struct dm_shard *here)
 
 void dm_server_set_auth(struct dm_server *server, struct dm_auth *auth)
 {
-    order_all(server, take_auth, auth, 0);
+    order_all(server, take_auth, (struct order){.auth = auth});
+}
+
+void dm_server_set_tls(struct dm_server *server, struct ssl_ctx_st *tls)
+{
+    order_all(server, take_tls, (struct order){.tls = tls});
 }
 
 void dm_server_drain(struct dm_server *server)
 {
     atomic_store(&server->draining, true);
-    order_all(server, end, NULL, dm_clock_mono_ms() + server->options.drain_timeout_ms);
+    uint64_t deadline = dm_clock_mono_ms() + server->options.drain_timeout_ms;
+    order_all(server, end, (struct order){.deadline = deadline});
     for (uint32_t i = 0; i < server->options.shards; i++)
         pthread_join(server->workers[i].thread, NULL);
     pthread_barrier_destroy(&server->set_up);

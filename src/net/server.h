@@ -16,6 +16,7 @@
 #include "hub/shard.h"
 #include "model/limits.h"
 
+struct ssl_ctx_st;
 struct dm_route;
 struct dm_server;
 struct dm_loop;
@@ -35,8 +36,10 @@ struct dm_server_options {
     void *ready_context;
 };
 
-/* The options' arrays must live as long as the server. */
-struct dm_server *dm_server_create(const struct dm_server_options *options, struct dm_auth *auth);
+/* The options' arrays must live as long as the server. With `tls` that is what is spoken at the
+ * listener; NULL: nothing but plain HTTP. */
+struct dm_server *dm_server_create(const struct dm_server_options *options, struct dm_auth *auth,
+                                   struct ssl_ctx_st *tls);
 void dm_server_destroy(struct dm_server **server);
 
 /* How to reach the shards: the store posts its completions through it. */
@@ -47,6 +50,9 @@ void dm_server_start(struct dm_server *server, const struct dm_store *store, int
 
 /* New secrets: every loop changes over between two turns. */
 void dm_server_set_auth(struct dm_server *server, struct dm_auth *auth);
+
+/* Another certificate, for what connects from then on. What speaks TLS at all stays as it is. */
+void dm_server_set_tls(struct dm_server *server, struct ssl_ctx_st *tls);
 
 /* Stops accepting, answers new requests with 503, lets open publishes finish (at most
  * drain_timeout), closes the sessions with 1012, and returns when the loops have ended and the

@@ -27,11 +27,13 @@ static void tune(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
 }
 
-void dm_loop_adopt(struct dm_loop *loop, int fd, const struct dm_admission *admission,
+void dm_loop_adopt(struct dm_loop *loop, struct dm_line line, const struct dm_admission *admission,
                    struct dm_slice early)
 {
-    tune(fd);
-    uint32_t sock = dm_burrow_adopt(loop->burrow, fd);
+    tune(line.fd);
+    uint32_t sock = dm_burrow_adopt(loop->burrow, line.fd);
+    if (line.tls)
+        dm_burrow_speak_tls(loop->burrow, sock, line.tls);
     uint32_t session = dm_session_open(loop->shard, admission, sock);
     dm_burrow_start(loop->burrow, sock, session, early);
 }

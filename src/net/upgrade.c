@@ -9,9 +9,11 @@
 #include <openssl/sha.h>
 
 #include "base/alloc.h"
+#include "net/connection.h"
 #include "net/loop.h"
 #include "net/reply.h"
 #include "net/resume.h"
+#include "net/tls.h"
 
 /* --- the handshake --- */
 
@@ -78,32 +80,49 @@ static void add_accept(h2o_req_t *req, struct dm_slice key)
 }
 
 struct accepting {
-    void (*done)(void *context, int fd, struct dm_slice early);
+    dm_handshake_done *done;
     void *context;
 };
+
+static const struct dm_line no_line = {-1, NULL};
+
+/* Takes the socket away from h2o, for good. `input` is the caller's to dispose of if there is a
+ * line. */
+static struct dm_line take_out(h2o_socket_t *sock, h2o_buffer_t **input)
+{
+    struct ssl_st *tls = dm_connection_tls(sock);
+    h2o_socket_export_t exported;
+    if (h2o_socket_export(sock, &exported) != 0) {
+        h2o_socket_close(sock);
+        return no_line;
+    }
+    if (tls && !dm_tls_take(tls, &exported))
+        return no_line;
+    *input = exported.input;
+    return (struct dm_line){exported.fd, tls};
+}
 
 /* h2o has let go of the connection: what is left of it is the socket, and input behind the head. */
 static void on_accepted(void *data, h2o_socket_t *sock, size_t head_size)
 {
     struct accepting accepting = *(struct accepting *)data;
-    h2o_socket_export_t export;
+    struct dm_line line = no_line;
+    h2o_buffer_t *input;
     free(data);
-    if (!sock) {
-        accepting.done(accepting.context, -1, DM_NO_SLICE);
+    if (sock) {
+        h2o_buffer_consume(&sock->input, head_size);
+        line = take_out(sock, &input);
+    }
+    if (line.fd < 0) {
+        accepting.done(accepting.context, line, DM_NO_SLICE);
         return;
     }
-    h2o_buffer_consume(&sock->input, head_size);
-    if (h2o_socket_export(sock, &export) != 0) {
-        h2o_socket_close(sock);
-        accepting.done(accepting.context, -1, DM_NO_SLICE);
-        return;
-    }
-    accepting.done(accepting.context, export.fd, dm_slice(export.input->bytes, export.input->size));
-    h2o_buffer_dispose(&export.input);
+    accepting.done(accepting.context, line, dm_slice(input->bytes, input->size));
+    h2o_buffer_dispose(&input);
 }
 
 void dm_handshake_accept(h2o_req_t *req, const struct dm_handshake *handshake,
-                         void (*done)(void *context, int fd, struct dm_slice early), void *context)
+                         dm_handshake_done *done, void *context)
 {
     struct accepting *accepting = DM_NEW(struct accepting);
     *accepting = (struct accepting){done, context};
@@ -125,7 +144,7 @@ struct arrival {
     struct dm_loop *loop; /* where the request is */
     struct dm_handle handle;
     struct dm_handshake handshake; /* slices into the request, good while it is there */
-    int fd;
+    struct dm_line line;
     struct dm_buf early;
 };
 
@@ -144,7 +163,7 @@ static void put_away(struct arrival *arrival)
 static void arrive(struct dm_mail *mail, struct dm_shard *here)
 {
     struct arrival *arrival = DM_CONTAINER(mail, struct arrival, mail);
-    dm_loop_adopt(dm_loop_of_shard(here), arrival->fd, &arrival->admission,
+    dm_loop_adopt(dm_loop_of_shard(here), arrival->line, &arrival->admission,
                   dm_buf_slice(&arrival->early));
     put_away(arrival);
 }
@@ -156,15 +175,15 @@ static void turn_back(struct arrival *arrival)
     put_away(arrival);
 }
 
-static void on_socket(void *context, int fd, struct dm_slice early)
+static void on_socket(void *context, struct dm_line line, struct dm_slice early)
 {
     struct arrival *arrival = context;
     struct dm_shard *shard = dm_loop_shard(arrival->loop);
-    if (fd < 0) {
+    if (line.fd < 0) {
         turn_back(arrival);
         return;
     }
-    arrival->fd = fd;
+    arrival->line = line;
     dm_buf_add_slice(&arrival->early, early);
     uint32_t owner = dm_shard_owner(shard, user_of(arrival));
     arrival->mail.run = arrive;

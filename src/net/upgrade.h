@@ -6,6 +6,7 @@
 #define DM_NET_UPGRADE_H
 
 #include "dialect/dialect.h"
+#include "net/line.h"
 #include "net/route.h"
 
 struct dm_handshake {
@@ -17,10 +18,13 @@ struct dm_handshake {
 /* DM_OK, DM_ERR_UPGRADE_REQUIRED (not an upgrade, or not version 13) or DM_ERR_BAD_REQUEST. */
 int dm_handshake_read(struct dm_request *request, struct dm_handshake *handshake) DM_MUST_CHECK;
 
-/* Says 101 and hands the socket on: `done` gets the descriptor, or -1 if the client went
- * meanwhile, and what the client had sent behind its handshake (good until `done` returns). */
+/* Gets a line, whose descriptor is -1 if the client went meanwhile, and what the client had sent
+ * behind its handshake (good until this returns). */
+typedef void dm_handshake_done(void *context, struct dm_line line, struct dm_slice early);
+
+/* Says 101 and hands the line on. */
 void dm_handshake_accept(struct st_h2o_req_t *req, const struct dm_handshake *handshake,
-                         void (*done)(void *context, int fd, struct dm_slice early), void *context);
+                         dm_handshake_done *done, void *context);
 
 /* A route's handler for sockets of a dialect: checks the handshake, then who asks, then the limits;
  * then accepts. */

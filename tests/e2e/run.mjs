@@ -1,5 +1,5 @@
 // Runs every *.test.mjs, two files at a time, and adds up what they say.
-// usage: node run.mjs [name...]
+// usage: [DM_E2E_TLS=1] node run.mjs [name...]
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";

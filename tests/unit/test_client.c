@@ -128,9 +128,12 @@ static void urls_are_checked(void **state)
     const struct {
         const char *url, *error;
     } cases[] = {
-        {"https://localhost/", "the URL: it must begin with ws://, http:// or unix:/"},
-        {"wss://localhost/", "the URL: it must begin with ws://, http:// or unix:/"},
-        {"localhost:8080", "the URL: it must begin with ws://, http:// or unix:/"},
+        {"ftp://localhost/",
+         "the URL: it must begin with ws://, wss://, http://, https:// or unix:/"},
+        {"localhost:8080",
+         "the URL: it must begin with ws://, wss://, http://, https:// or unix:/"},
+        {"https://:443/", "the URL: it has no host, or a bad one"},
+        {"wss://127.0.0.1:1/", "127.0.0.1:1: Connection refused"},
         {"http://", "the URL: it has no host, or a bad one"},
         {"http://:80/", "the URL: it has no host, or a bad one"},
         {"http://[::1/", "the URL: it has no host, or a bad one"},

@@ -8,7 +8,7 @@ export class Native extends Client {
   static async connect(dm, userId, { resume, path = "/", claims } = {}) {
     const headers = { authorization: `Bearer ${dm.token(userId, claims)}` };
     const query = resume === undefined ? "" : `?resume=${encodeURIComponent(resume)}`;
-    const client = await Client.open(dm.url + path + query, { headers, protocols: ["dormouse.v1"], of: Native });
+    const client = await Client.open(dm.url + path + query, { headers, protocols: ["dormouse.v1"], of: Native, tls: dm.tls });
     dm.clients.push(client);
     client.welcome = await client.next();
     dm.secrets.push(client.welcome.resume);

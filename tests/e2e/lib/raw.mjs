@@ -1,17 +1,19 @@
 // Bytes on a TCP connection: for what no well-behaved client would send.
 import { randomBytes } from "node:crypto";
 import net from "node:net";
+import nodeTls from "node:tls";
 import { until, within } from "./wait.mjs";
 
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 };
 
 export class Raw {
-  /** `local` is a source address in 127.0.0.0/8. */
-  static async open(port, { local } = {}) {
-    const socket = net.connect({ host: "127.0.0.1", port, localAddress: local });
+  /** `local` is a source address in 127.0.0.0/8; with `tls`, options of its own, the bytes go over TLS. */
+  static async open(port, { local, tls } = {}) {
+    const to = { host: "127.0.0.1", port, localAddress: local };
+    const socket = tls ? nodeTls.connect({ ...to, ...tls }) : net.connect(to);
     const raw = new Raw(socket);
     await within(5000, "connect", new Promise((resolve, reject) => {
-      socket.once("connect", resolve);
+      socket.once(tls ? "secureConnect" : "connect", resolve);
       socket.once("error", reject);
     }));
     return raw;

@@ -2,7 +2,7 @@
 // check at the end that it went in peace and told nobody a secret.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
@@ -12,6 +12,7 @@ import { request } from "./http.mjs";
 import { Raw, upgrade } from "./raw.mjs";
 import { API_KEY, SECRET, tokenOf } from "./token.mjs";
 import { afterwards } from "./teardown.mjs";
+import { certificate } from "./tls.mjs";
 import { until, within } from "./wait.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -57,7 +58,8 @@ const SANITIZER = /AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:
 class Server {
   constructor(port, dir, settings, env) {
     Object.assign(this, { port, dir, settings, env, clients: [], raws: [], log: "", secrets: [SECRET, API_KEY] });
-    this.url = `ws://127.0.0.1:${port}`;
+    this.tls = settings.tls_cert && { ca: readFileSync(settings.tls_cert) }; // how a client asks for TLS
+    this.url = `${this.tls ? "wss" : "ws"}://127.0.0.1:${port}`;
     this.database = path.join(dir, "dormouse.db");
   }
 
@@ -93,7 +95,7 @@ class Server {
   /** A request; `as` is an Authorization value, the API key unless given, null for none. */
   call(method, target, { body, headers = {}, as = `Bearer ${API_KEY}`, ...rest } = {}) {
     const auth = as === null ? {} : { authorization: as };
-    return request(this.port, { method, path: target, headers: { ...auth, ...headers }, body, ...rest });
+    return request(this.port, { method, path: target, headers: { ...auth, ...headers }, body, tls: this.tls, ...rest });
   }
 
   get(target, options) {
@@ -111,23 +113,23 @@ class Server {
     return answer.json;
   }
 
-  async connect(userId, { path: target = "/", headers, protocols, claims } = {}) {
+  async connect(userId, { path: target = "/", headers, protocols, claims, tls = this.tls } = {}) {
     const auth = { authorization: `Bearer ${this.token(userId, claims)}` };
-    const client = await Client.open(this.url + target, { headers: { ...auth, ...headers }, protocols });
+    const client = await Client.open(this.url + target, { headers: { ...auth, ...headers }, protocols, tls });
     this.clients.push(client);
     return client;
   }
 
   /** A connection of bare bytes. */
   async raw(options) {
-    const raw = await Raw.open(this.port, options);
+    const raw = await Raw.open(this.port, { tls: this.tls, ...options });
     this.raws.push(raw);
     return raw;
   }
 
   /** A connection of bare bytes that is a WebSocket already. */
-  async rawSocket(userId, { path: target = "/", headers, local } = {}) {
-    const raw = await this.raw({ local });
+  async rawSocket(userId, { path: target = "/", headers, ...options } = {}) {
+    const raw = await this.raw(options);
     raw.write(upgrade({ path: target, token: this.token(userId), headers }));
     const answer = await raw.response();
     assert.equal(answer.status, 101, answer.text);
@@ -189,11 +191,19 @@ class Server {
   }
 }
 
+/** With DM_E2E_TLS set, tests that know nothing of TLS run over it. */
+function overTls(t, settings) {
+  if (!process.env.DM_E2E_TLS || settings.tls_cert) return settings;
+  process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
+  return { ...certificate(tempDir(t)), ...settings };
+}
+
 /**
  * Starts a server for a test. `settings` are configuration keys, given as
  * flags; `env` more of its environment. Two shards unless said otherwise.
  */
 export async function serve(t, settings = {}, env = {}) {
+  settings = overTls(t, settings);
   const dir = tempDir(t);
   const server = new Server(await freePort(), dir, { shards: 2, ...settings }, env);
   afterwards(t, () => server.dispose());
