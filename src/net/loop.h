@@ -39,9 +39,10 @@ struct dm_kept *dm_loop_kept(struct dm_loop *loop);
 const struct dm_auth *dm_loop_auth(const struct dm_loop *loop);
 void dm_loop_set_auth(struct dm_loop *loop, struct dm_auth *auth);
 
-/* An open WebSocket after its handshake, with what the client had sent behind it. */
+/* An open WebSocket after its handshake, with what the client had sent behind it. `place` is given
+ * back to the guard when it ends. */
 void dm_loop_adopt(struct dm_loop *loop, int fd, struct dm_slice user_id,
-                   enum dm_dialect_id dialect, struct dm_slice early);
+                   enum dm_dialect_id dialect, uint32_t place, struct dm_slice early);
 
 /* The steps of a drain, each asked by mail from the main thread. */
 void dm_loop_stop_accepting(struct dm_loop *loop);
