@@ -62,7 +62,8 @@ void dm_pace_forget(struct dm_shard *shard, uint32_t session)
 }
 
 /* A session may stand on the list twice: its number was another's before, or its message was held
- * for a wake. The second time there is nothing left to do. */
+ * for a wake. The second time there is nothing left to do. What is resumed here goes on after this
+ * tick, and may make work for one: it is asked for at once. */
 uint64_t dm_pace_tick(struct dm_shard *shard, uint64_t now)
 {
     struct pace *pace = &shard->pace;
@@ -70,15 +71,18 @@ uint64_t dm_pace_tick(struct dm_shard *shard, uint64_t now)
         return UINT64_MAX;
     if (now < pace->ends)
         return pace->ends;
+    uint64_t next = UINT64_MAX;
     for (uint32_t i = 0; i < pace->listed; i++) {
         uint32_t session = pace->list[i];
         bool held = pace->spent[session] > shard->options.limits.rate_messages;
         pace->spent[session] = 0;
-        if (held)
-            shard->ports.sink.resume(shard->ports.sink.self, session_at(shard, session)->sock);
+        if (!held)
+            continue;
+        shard->ports.sink.resume(shard->ports.sink.self, session_at(shard, session)->sock);
+        next = now;
     }
     pace->listed = 0;
-    return UINT64_MAX;
+    return next;
 }
 
 void dm_pace_dispose(struct pace *pace)
