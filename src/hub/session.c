@@ -221,6 +221,8 @@ static void change_filters(struct dm_shard *shard, uint32_t index, const struct 
                        ? dm_filter_set_add(&state->filters, command->filters,
                                            shard->options.limits.max_filters_per_session)
                        : dm_filter_set_remove(&state->filters, command->filters);
+    if (command->kind == DM_COMMAND_SUBSCRIBE && state->filters.full)
+        dm_metrics_refuse(shard->metrics, DM_ERR_TOO_MANY_FILTERS);
     if (!changed)
         return;
     state->unwritten = true;

@@ -61,7 +61,7 @@ static void configure_h2o(struct dm_loop *loop)
     struct handler *handler = (struct handler *)h2o_create_handler(path, sizeof *handler);
     handler->super.on_req = on_request;
     handler->loop = loop;
-    dm_reply_own_errors(host, loop->options);
+    dm_reply_own_errors(host, loop->options, loop->metrics);
     h2o_context_init(&loop->context, loop->h2o, &loop->config);
     loop->accept.ctx = &loop->context;
     loop->accept.hosts = loop->config.hosts;

@@ -112,6 +112,7 @@ void dm_reply_raw_error(h2o_req_t *req, const struct dm_server_options *options,
 struct own_errors {
     h2o_filter_t super;
     const struct dm_server_options *options;
+    struct dm_metrics *metrics;
 };
 
 struct replacement {
@@ -140,6 +141,7 @@ static void replace_error(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **sl
 {
     const struct own_errors *own = (const struct own_errors *)self;
     struct dm_buf body = DM_BUF_INIT;
+    dm_metrics_refuse(own->metrics, error_of(req->res.status));
     error_body(&body, error_of(req->res.status), DM_NO_SLICE);
     req->res.headers = (h2o_headers_t){.size = 0};
     dm_reply_header(req, "content-type", dm_slice_of(json_type));
@@ -153,10 +155,12 @@ static void replace_error(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **sl
     h2o_setup_next_ostream(req, &replacement->super.next);
 }
 
-void dm_reply_own_errors(h2o_hostconf_t *host, const struct dm_server_options *options)
+void dm_reply_own_errors(h2o_hostconf_t *host, const struct dm_server_options *options,
+                         struct dm_metrics *metrics)
 {
     struct own_errors *own =
         (struct own_errors *)h2o_create_filter(&host->fallback_path, sizeof *own);
     own->super.on_setup_ostream = replace_error;
     own->options = options;
+    own->metrics = metrics;
 }
