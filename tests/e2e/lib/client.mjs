@@ -8,8 +8,8 @@ export class Client {
   #waiting = [];
 
   /** Opens a socket; rejects with `error.status` and `error.body` if it is refused. */
-  static async open(url, { headers, protocols = [] } = {}) {
-    const client = new Client(new WebSocket(url, protocols, { headers, perMessageDeflate: false }));
+  static async open(url, { headers, protocols = [], local } = {}) {
+    const client = new Client(new WebSocket(url, protocols, { headers, localAddress: local, perMessageDeflate: false }));
     await within(8000, `connect ${url}`, client.opened);
     return client;
   }

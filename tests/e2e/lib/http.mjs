@@ -1,15 +1,15 @@
 // One HTTP request on a connection of its own, with nothing normalised.
 import http from "node:http";
 
-/** Resolves to { status, headers, text, json }. `body` may be a value (sent as JSON) or raw text. */
-export function request(port, { method = "GET", path = "/", headers = {}, body, timeout = 20000 }) {
+/** Resolves to { status, headers, text, json }. `body` may be a value (sent as JSON) or raw text; `local` a source address. */
+export function request(port, { method = "GET", path = "/", headers = {}, body, local, timeout = 20000 }) {
   const text = body === undefined || typeof body === "string" || Buffer.isBuffer(body) ? body : JSON.stringify(body);
   const sent = { ...headers };
   if (text !== undefined && !hasHeader(sent, "content-type")) sent["content-type"] = "application/json";
   if (text !== undefined) sent["content-length"] = Buffer.byteLength(text);
   return new Promise((resolve, reject) => {
     const call = http.request(
-      { host: "127.0.0.1", port, method, path, headers: sent, agent: false, timeout },
+      { host: "127.0.0.1", port, localAddress: local, method, path, headers: sent, agent: false, timeout },
       (answer) => {
         const chunks = [];
         answer.on("data", (chunk) => chunks.push(chunk));

@@ -111,9 +111,9 @@ class Server {
     return answer.json;
   }
 
-  async connect(userId, { path: target = "/", headers, protocols, claims } = {}) {
+  async connect(userId, { path: target = "/", headers, protocols, claims, local } = {}) {
     const auth = { authorization: `Bearer ${this.token(userId, claims)}` };
-    const client = await Client.open(this.url + target, { headers: { ...auth, ...headers }, protocols });
+    const client = await Client.open(this.url + target, { headers: { ...auth, ...headers }, protocols, local });
     this.clients.push(client);
     return client;
   }
