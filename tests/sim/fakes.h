@@ -100,7 +100,7 @@ void sink_start(struct world *world, uint32_t sock, uint32_t number);
 struct fake_sock *sink_pick(struct world *world); /* an open one at random, or NULL */
 void sink_input(struct world *world, struct fake_sock *sock, struct input *input);
 bool sink_has_input(const struct world *world);
-bool sink_pump(struct world *world);        /* offers input of one socket; false: none has any */
+bool sink_pump(struct world *world); /* offers input of one socket; false: none has any */
 void sink_flush(struct world *world, uint32_t shard);       /* resumes */
 void sink_cut(struct world *world, struct fake_sock *sock); /* 4008: held input is lost */
 
