@@ -11,27 +11,25 @@
 
 enum {
     SETS = 2048,
-    WAYS = 7, /* two cache lines a set */
-    TRIES = 64,
-    NS_A_MS = 1000000,
-    SECOND = 1000 * NS_A_MS,
+    WAYS = 16, /* two cache lines a set */
+    US_A_MS = 1000,
+    SECOND = 1000 * US_A_MS,
+    TIME_BITS = 40, /* of microseconds: 12 days, and then from 0 again */
 };
 
-/* Full from `full_at` on, and then as good as free; until then `full_at - now` is what is missing,
- * as the time in which it comes back. */
-struct bucket {
-    uint64_t hash, full_at; /* ns */
-};
+static const uint64_t time_mask = (UINT64_C(1) << TIME_BITS) - 1;
 
+/* A bucket is one word, so that it changes at once and needs no lock: above, 24 bits of the key's
+ * hash, which with the set's number make 35; below, when it is full again. Until then the time that
+ * is left is what is missing. One that is full is as good as free. */
 struct set {
-    atomic_bool busy;
-    struct bucket ways[WAYS];
+    _Atomic uint64_t buckets[WAYS];
 };
 
 struct dm_rate {
     uint64_t hash_key[2];
-    uint64_t cost;             /* ns in which a token comes back */
-    _Atomic uint64_t all_full; /* ns: from then on every bucket is */
+    uint64_t cost;             /* in how many us a token comes back */
+    _Atomic uint64_t all_full; /* us: from then on every bucket is */
     struct set sets[SETS];
 };
 
@@ -50,29 +48,31 @@ void dm_rate_destroy(struct dm_rate **rate)
     *rate = NULL;
 }
 
-/* Its holder may have been put off the processor: then it is not waited for. */
-static bool enter(struct set *set)
+/* What is missing, in us. More than there can be at all is from before the time began again. */
+static uint64_t missing_in(uint64_t bucket, uint64_t now)
 {
-    for (int i = 0; i < TRIES; i++)
-        if (!atomic_exchange_explicit(&set->busy, true, memory_order_acquire))
-            return true;
-    return false;
+    uint64_t missing = (bucket - now) & time_mask;
+    return missing <= 2 * SECOND ? missing : 0;
 }
 
-static void leave(struct set *set)
+static bool is_of(uint64_t bucket, uint64_t hash)
 {
-    atomic_store_explicit(&set->busy, false, memory_order_release);
+    return (bucket ^ hash) >> TIME_BITS == 0;
 }
 
-/* The key's bucket, or else the fullest. */
-static struct bucket *find(struct set *set, uint64_t hash)
+/* The key's bucket, or else the fullest; what it holds goes to `seen`. */
+static _Atomic uint64_t *find(struct set *set, uint64_t hash, uint64_t now, uint64_t *seen)
 {
-    struct bucket *best = &set->ways[0];
+    _Atomic uint64_t *best = NULL;
     for (int i = 0; i < WAYS; i++) {
-        if (set->ways[i].hash == hash)
-            return &set->ways[i];
-        if (set->ways[i].full_at < best->full_at)
-            best = &set->ways[i];
+        uint64_t bucket = atomic_load_explicit(&set->buckets[i], memory_order_relaxed);
+        bool found = is_of(bucket, hash);
+        if (!best || found || missing_in(bucket, now) < missing_in(*seen, now)) {
+            best = &set->buckets[i];
+            *seen = bucket;
+        }
+        if (found)
+            break;
     }
     return best;
 }
@@ -89,36 +89,34 @@ static void note_busy(struct dm_rate *rate, uint64_t full_at)
 
 bool dm_rate_take(struct dm_rate *rate, struct dm_slice key, uint64_t now_mono_ms)
 {
-    uint64_t now = now_mono_ms * NS_A_MS, hash = dm_hash(rate->hash_key, key.at, key.len);
+    uint64_t now = now_mono_ms * US_A_MS, hash = dm_hash(rate->hash_key, key.at, key.len);
     struct set *set = &rate->sets[hash % SETS];
-    if (!enter(set))
+    for (;;) {
+        uint64_t seen, missing = rate->cost;
+        _Atomic uint64_t *bucket = find(set, hash, now, &seen);
+        if (is_of(seen, hash))
+            missing += missing_in(seen, now);
+        if (missing > SECOND)
+            return false;
+        uint64_t taken = (hash & ~time_mask) | ((now + missing) & time_mask);
+        if (!atomic_compare_exchange_strong_explicit(bucket, &seen, taken, memory_order_relaxed,
+                                                     memory_order_relaxed))
+            continue; /* another thread has changed it, so that one got on */
+        note_busy(rate, now + missing);
         return true;
-    struct bucket *bucket = find(set, hash);
-    if (bucket->hash != hash)
-        *bucket = (struct bucket){hash, now};
-    uint64_t full_at = (bucket->full_at > now ? bucket->full_at : now) + rate->cost;
-    bool ok = full_at <= now + SECOND;
-    if (ok)
-        bucket->full_at = full_at;
-    leave(set);
-    if (ok)
-        note_busy(rate, full_at);
-    return ok;
+    }
 }
 
 bool dm_rate_is_spent(struct dm_rate *rate, struct dm_slice key, uint64_t now_mono_ms)
 {
-    uint64_t now = now_mono_ms * NS_A_MS, hash = dm_hash(rate->hash_key, key.at, key.len);
-    struct set *set = &rate->sets[hash % SETS];
-    if (dm_rate_is_quiet(rate, now_mono_ms) || !enter(set))
+    uint64_t now = now_mono_ms * US_A_MS, hash = dm_hash(rate->hash_key, key.at, key.len), seen;
+    if (dm_rate_is_quiet(rate, now_mono_ms))
         return false;
-    const struct bucket *bucket = find(set, hash);
-    bool spent = bucket->hash == hash && bucket->full_at + rate->cost > now + SECOND;
-    leave(set);
-    return spent;
+    (void)find(&rate->sets[hash % SETS], hash, now, &seen);
+    return is_of(seen, hash) && missing_in(seen, now) + rate->cost > SECOND;
 }
 
 bool dm_rate_is_quiet(const struct dm_rate *rate, uint64_t now_mono_ms)
 {
-    return now_mono_ms * NS_A_MS >= atomic_load_explicit(&rate->all_full, memory_order_relaxed);
+    return now_mono_ms * US_A_MS >= atomic_load_explicit(&rate->all_full, memory_order_relaxed);
 }

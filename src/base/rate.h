@@ -3,12 +3,14 @@
  * which holds a second's worth and is filled all the time. In a fixed number of
  * buckets: a key that has none has a full one, and where there is no room the
  * fullest bucket of a few is forgotten, so that a key may get more than its rate
- * among very many others, but never less.
+ * among very many others, but never less, or hardly ever: where all buckets are
+ * in use, one new key in a million shares another's for its first second.
+ * (Rates above 10000 are a little more than was asked for: a token comes back
+ * in whole microseconds.)
  *
  * Any thread may call: the loops share one of these, so that a key has one
- * rate however its connections are spread. Nobody waits: a bucket that another
- * thread is at work on (some nanoseconds) is let through uncounted after a few
- * tries. Clocks of callers may differ by the length of a turn.
+ * rate however its connections are spread. Nobody waits for another. The clocks
+ * of callers may differ by the length of a turn.
  */
 #ifndef DM_BASE_RATE_H
 #define DM_BASE_RATE_H
