@@ -137,14 +137,19 @@ struct dm_slice dm_auth_credential(struct dm_slice authorization)
     return word == text.len ? text : dm_slice(text.at, 0);
 }
 
-static void become_key(const struct dm_api_key *key, struct dm_principal *out)
+bool dm_auth_check_key(const struct dm_auth *auth, struct dm_slice credential,
+                       struct dm_principal *out)
 {
+    const struct dm_api_key *key = dm_api_keys_find(&auth->api_keys, credential);
+    if (!key)
+        return false;
     *out = (struct dm_principal){
         .kind = DM_PRINCIPAL_KEY,
         .scopes = DM_SCOPE_PUBLISH | DM_SCOPE_ADMIN,
         .id_len = key->name_len,
     };
     memcpy(out->id, key->name, key->name_len);
+    return true;
 }
 
 int dm_auth_check(const struct dm_auth *auth, struct dm_slice credential, bool by_header,
@@ -152,11 +157,8 @@ int dm_auth_check(const struct dm_auth *auth, struct dm_slice credential, bool b
 {
     if (!credential.len)
         return DM_ERR_UNAUTHORIZED;
-    const struct dm_api_key *key = by_header ? dm_api_keys_find(&auth->api_keys, credential) : NULL;
-    if (key) {
-        become_key(key, out);
+    if (by_header && dm_auth_check_key(auth, credential, out))
         return DM_OK;
-    }
     struct dm_jwt_keys keys = {auth->secrets, auth->secret_count, &auth->public_keys};
     struct dm_buf claims = DM_BUF_INIT;
     int err = dm_jwt_verify(&keys, credential, &claims);

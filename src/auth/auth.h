@@ -78,6 +78,10 @@ void dm_auth_destroy(struct dm_auth **auth); /* release, and forget */
  */
 struct dm_slice dm_auth_credential(struct dm_slice authorization);
 
+/* Is it an API key? Costs little and never tries a signature. */
+bool dm_auth_check_key(const struct dm_auth *auth, struct dm_slice credential,
+                       struct dm_principal *out) DM_MUST_CHECK;
+
 /*
  * DM_OK and the principal, or DM_ERR_UNAUTHORIZED. API keys are tried only
  * where the credential came `by_header`.

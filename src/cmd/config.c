@@ -238,6 +238,10 @@ struct dm_limits dm_config_limits(const struct dm_config *config)
     return (struct dm_limits){
         .max_connections = config->max_connections,
         .max_connections_per_user = config->max_connections_per_user,
+        .max_connections_per_address = config->max_connections_per_address,
+        .rate_messages = config->rate_messages,
+        .rate_requests = config->rate_requests,
+        .rate_unauthenticated = config->rate_unauthenticated,
         .max_filters_per_session = config->max_filters_per_session,
         .max_targets = config->max_targets,
         .max_awake = config->max_awake,

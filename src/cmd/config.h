@@ -30,6 +30,7 @@ struct dm_strings {
 #define DM_FIELD_DURATION(name) uint64_t name; /* milliseconds */
 #define DM_FIELD_SIZE(name) uint64_t name;     /* bytes */
 #define DM_FIELD_ORIGINS(name) struct dm_strings name;
+#define DM_FIELD_NETWORKS(name) struct dm_strings name;
 #define DM_FIELD_TEXTS(name) struct dm_strings name;
 #define DM_FIELD_SECRETS(name) struct dm_strings name;
 

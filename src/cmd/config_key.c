@@ -1,6 +1,8 @@
 /* The table made from config.def, and the names in it. */
 #include "cmd/config_key.h"
 
+#include "base/rate.h"
+
 #define DM_ANY .min = 0
 #define DM_RANGE(least, most) .min = (least), .max = (most)
 #define DM_CHOICES(words) .choices = (words)

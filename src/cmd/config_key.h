@@ -16,6 +16,7 @@ enum dm_config_type {
     DM_TYPE_DURATION,
     DM_TYPE_SIZE,
     DM_TYPE_ORIGINS,
+    DM_TYPE_NETWORKS,
     DM_TYPE_TEXTS,
     DM_TYPE_SECRETS,
 };
@@ -42,8 +43,8 @@ const char *dm_config_nearest(struct dm_slice name);
 
 static inline bool dm_config_is_list(const struct dm_config_key *key)
 {
-    return key->type == DM_TYPE_ORIGINS || key->type == DM_TYPE_TEXTS ||
-           key->type == DM_TYPE_SECRETS;
+    return key->type == DM_TYPE_ORIGINS || key->type == DM_TYPE_NETWORKS ||
+           key->type == DM_TYPE_TEXTS || key->type == DM_TYPE_SECRETS;
 }
 
 static inline bool dm_config_is_secret(const struct dm_config_key *key)

@@ -1,6 +1,7 @@
 /* Values: what may be one of each type, into its field and back to text. */
 #include <stdlib.h>
 
+#include "base/address.h"
 #include "base/alloc.h"
 #include "cmd/config_key.h"
 #include "codec/utf8.h"
@@ -121,6 +122,7 @@ static void add_problem(const struct dm_config_key *key, struct dm_slice text,
         [DM_TYPE_DURATION] = "must be a duration (500ms, 10s, 2m, 1h)",
         [DM_TYPE_SIZE] = "must be a size (bytes, 64KiB, 1MiB)",
         [DM_TYPE_ORIGINS] = "must hold origins (https://app.example.com), in lower case, no path",
+        [DM_TYPE_NETWORKS] = "must hold addresses, networks (10.0.0.0/8, fd00::/8), or unix",
         [DM_TYPE_TEXTS] = "must hold texts in UTF-8 that are not empty",
     };
     if (key->choices)
@@ -135,6 +137,16 @@ static void add_problem(const struct dm_config_key *key, struct dm_slice text,
     }
     dm_buf_lit(problem, ", not ");
     dm_config_quote(text, problem);
+}
+
+static bool list_entry_ok(enum dm_config_type type, struct dm_slice text)
+{
+    struct dm_network network;
+    if (type == DM_TYPE_ORIGINS)
+        return origin_ok(text);
+    if (type == DM_TYPE_NETWORKS)
+        return dm_network_read(text, &network);
+    return type != DM_TYPE_TEXTS || (text.len > 0 && dm_utf8_valid(text));
 }
 
 static bool read_value(void *at, const struct dm_config_key *key, struct dm_slice text)
@@ -160,12 +172,11 @@ static bool read_value(void *at, const struct dm_config_key *key, struct dm_slic
     case DM_TYPE_SIZE:
         return read_number(key, text, at);
     case DM_TYPE_ORIGINS:
+    case DM_TYPE_NETWORKS:
     case DM_TYPE_TEXTS:
     case DM_TYPE_SECRETS:
         dm_strings_add(at, text);
-        return key->type == DM_TYPE_ORIGINS ? origin_ok(text)
-               : key->type == DM_TYPE_TEXTS ? text.len > 0 && dm_utf8_valid(text)
-                                            : true;
+        return list_entry_ok(key->type, text);
     }
     return false;
 }
@@ -227,6 +238,7 @@ void dm_config_write(const struct dm_config *config, const struct dm_config_key 
         write_number(key, *(const uint64_t *)at, out);
         break;
     case DM_TYPE_ORIGINS:
+    case DM_TYPE_NETWORKS:
     case DM_TYPE_TEXTS:
     case DM_TYPE_SECRETS:
         write_list(key, at, out);

@@ -182,6 +182,15 @@ struct expiry {
     struct dm_timer timer;
 };
 
+/* Who has sent messages in this second, where rate_messages is on. */
+struct pace {
+    uint32_t *spent; /* by number of the session; more than the rate: its socket holds its input */
+    uint32_t room;
+    uint32_t *list; /* sessions that have spent some */
+    uint32_t listed, list_room;
+    uint64_t ends; /* the second, while somebody is listed */
+};
+
 struct dm_shard {
     struct dm_shard_options options;
     struct dm_shard_ports ports;
@@ -207,6 +216,7 @@ struct dm_shard {
     uint32_t ops_out;        /* operations at the store */
     uint32_t evicted_since_trim;
 
+    struct pace pace;
     struct dm_heap deadlines; /* struct coordination */
     uint32_t next_generation;
 
@@ -313,6 +323,13 @@ void dm_session_restore(struct dm_shard *shard, uint32_t session, struct dm_stor
 void dm_store_op_sort(struct dm_store_op *op);             /* before it: by session */
 bool dm_user_rouse(struct dm_shard *shard, uint32_t user); /* true: it is awake; else it will be */
 uint64_t dm_wake_tick(struct dm_shard *shard, uint64_t now);
+
+/* pace.c: only where rate_messages is on, but for tick, forget and dispose */
+bool dm_pace_spend(struct dm_shard *shard, uint32_t session); /* false: wait for the tick */
+void dm_pace_refund(struct dm_shard *shard, uint32_t session);
+void dm_pace_forget(struct dm_shard *shard, uint32_t session);
+uint64_t dm_pace_tick(struct dm_shard *shard, uint64_t now);
+void dm_pace_dispose(struct pace *pace);
 
 /* deliver.c: the owner's half of a publish, going out */
 void dm_scatter_deliver(struct dm_shard *shard, struct scatter *scatter);

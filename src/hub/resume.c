@@ -133,12 +133,14 @@ static uint32_t find(const struct dm_shard *shard, uint32_t user, const struct d
 
 /* The session is here: its socket has not been missed yet, or its drop waits for the user's wake.
  */
-static void take_over(struct dm_shard *shard, struct session *session, uint32_t sock)
+static void take_over(struct dm_shard *shard, uint32_t index, uint32_t sock)
 {
+    struct session *session = session_at(shard, index);
     if (session->flags & SESSION_GONE) {
         user_at(shard, session->user)->session_count++;
         dm_metrics_add(shard->metrics, DM_METRIC_SESSIONS, 1);
     } else {
+        dm_pace_forget(shard, index); /* of the earlier socket */
         dm_metrics_add(shard->metrics, DM_METRIC_CLOSED_REPLACED, 1);
         shard->ports.sink.close(shard->ports.sink.self, session->sock, 4009,
                                 DM_SLICE("Resumed on another socket"));
@@ -187,7 +189,7 @@ uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admis
     uint32_t user = dm_user_find(shard, user_of(admission));
     uint32_t index = admission->resumed ? find(shard, user, &admission->session_id) : 0;
     if (index)
-        take_over(shard, session_at(shard, index), sock);
+        take_over(shard, index, sock);
     else
         index = bring_back(shard, user, &row, admission, sock);
     if (admission->resumed) {

@@ -231,11 +231,17 @@ static void end_when_awake(struct dm_shard *shard, uint32_t index)
     bool elsewhere = (session->flags & SESSION_STORED) && user->first_delivery;
     session->flags = (uint8_t)((session->flags | SESSION_GONE) & ~SESSION_HELD);
     user->session_count--;
+    dm_pace_forget(shard, index);
     dm_metrics_sub(shard->metrics, DM_METRIC_SESSIONS, 1);
     if (elsewhere && (user->state == USER_WAKING || user->state == USER_ASLEEP))
         if (!dm_user_rouse(shard, session->user))
             return;
     dm_session_end(shard, index);
+}
+
+uint32_t dm_session_sock(const struct dm_shard *shard, uint32_t session)
+{
+    return session_at(shard, session)->sock;
 }
 
 void dm_session_closed(struct dm_shard *shard, uint32_t session, bool goodbye)
@@ -274,6 +280,8 @@ static void change_filters(struct dm_shard *shard, uint32_t index, const struct 
                        ? dm_filter_set_add(&state->filters, command->filters,
                                            shard->options.limits.max_filters_per_session)
                        : dm_filter_set_remove(&state->filters, command->filters);
+    if (command->kind == DM_COMMAND_SUBSCRIBE && state->filters.full)
+        dm_metrics_refuse(shard->metrics, DM_ERR_TOO_MANY_FILTERS);
     if (!changed)
         return;
     state->unwritten = true;
@@ -367,8 +375,8 @@ static bool changes_nothing(const struct dm_shard *shard, const struct session *
     return command->kind == DM_COMMAND_UNSUBSCRIBE && !(session->flags & SESSION_FILTERED);
 }
 
-enum dm_session_answer dm_session_message(struct dm_shard *shard, uint32_t index, bool binary,
-                                          struct dm_slice message)
+static enum dm_session_answer take_message(struct dm_shard *shard, uint32_t index, bool binary,
+                                           struct dm_slice message)
 {
     struct session *session = session_at(shard, index);
     struct dm_command command;
@@ -391,4 +399,17 @@ enum dm_session_answer dm_session_message(struct dm_shard *shard, uint32_t index
     }
     carry_out(shard, index, &command);
     return DM_SESSION_TAKEN;
+}
+
+enum dm_session_answer dm_session_message(struct dm_shard *shard, uint32_t session, bool binary,
+                                          struct dm_slice message)
+{
+    if (!shard->options.limits.rate_messages)
+        return take_message(shard, session, binary, message);
+    if (!dm_pace_spend(shard, session))
+        return DM_SESSION_SLOW;
+    enum dm_session_answer answer = take_message(shard, session, binary, message);
+    if (answer == DM_SESSION_HOLD)
+        dm_pace_refund(shard, session); /* it will be offered again */
+    return answer;
 }

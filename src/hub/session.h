@@ -53,11 +53,15 @@ uint32_t dm_session_open(struct dm_shard *shard, const struct dm_admission *admi
 enum dm_session_answer {
     DM_SESSION_TAKEN,
     DM_SESSION_HOLD, /* the object is waking: offer it again after sink.resume, keep the order */
+    DM_SESSION_SLOW, /* over rate_messages: the same, within a second */
 };
 
 /* One whole message from the session's socket. */
 enum dm_session_answer dm_session_message(struct dm_shard *shard, uint32_t session, bool binary,
                                           struct dm_slice message);
+
+/* The sink's number for the session's socket. */
+uint32_t dm_session_sock(const struct dm_shard *shard, uint32_t session);
 
 /* The socket is gone (or lingers by itself). The number is no longer the caller's to use. Unless
  * its client has said goodbye, a session of a dialect that resumes can be resumed from here on. */

@@ -79,6 +79,7 @@ void dm_shard_destroy(struct dm_shard **shard_at)
     dm_index_dispose(&shard->index);
     dm_index_dispose(&shard->delivery_index);
     dm_heap_dispose(&shard->deadlines);
+    dm_pace_dispose(&shard->pace);
     dm_buf_dispose(&shard->scratch);
     dm_buf_dispose(&shard->text);
     free(shard);
@@ -107,10 +108,12 @@ uint64_t dm_shard_tick(struct dm_shard *shard)
     uint32_t evicted_before = shard->evicted_since_trim;
     shard->now = shard->wall = 0;
     uint64_t now = dm_shard_now(shard);
+    uint64_t paced = dm_pace_tick(shard, now);
     uint64_t next = dm_clock_earlier(dm_publish_tick(shard, now), dm_awake_tick(shard, now));
     next = dm_clock_earlier(next, dm_user_tick(shard, now));
     next = dm_clock_earlier(next, dm_resume_tick(shard, now));
     next = dm_clock_earlier(next, dm_expiry_tick(shard, now));
+    next = dm_clock_earlier(next, paced);
     return dm_clock_earlier(next, trim_heap(shard, evicted_before, now));
 }
 

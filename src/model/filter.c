@@ -223,6 +223,7 @@ bool dm_filter_set_add(struct dm_filter_set *set, struct dm_slice filters, uint3
             change = add_one(set, dm_buf_slice(&packer.packed), max_filters);
         changed |= change == CHANGED;
     }
+    set->full = change == FULL;
     packer_dispose(&packer);
     return changed;
 }

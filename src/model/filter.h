@@ -18,6 +18,7 @@
 struct dm_filter_set {
     struct dm_buf packed; /* the filters end to end; private to filter.c */
     uint32_t count;
+    bool full; /* the last adding stopped at a limit */
 };
 
 /* An envelope's fields, unpacked at most once for all the sets it is held against. */

@@ -165,8 +165,8 @@ static void look_at(struct connection *connection, uint64_t now)
     uint64_t limit = allowed(options, doing);
     if (limit == UINT64_MAX || now - connection->since < limit || connection->ended)
         return;
-    if (doing != IDLE)
-        dm_metrics_add(connection->connections->metrics, DM_METRIC_HTTP_TIMEOUTS, 1);
+    dm_metrics_add(connection->connections->metrics,
+                   doing == IDLE ? DM_METRIC_HTTP_IDLE_CLOSES : DM_METRIC_HTTP_TIMEOUTS, 1);
     end(connection);
 }
 

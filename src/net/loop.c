@@ -92,6 +92,7 @@ void dm_loop_destroy(struct dm_loop **loop)
     dm_burrow_destroy(&(*loop)->burrow);
     dm_shard_destroy(&(*loop)->shard);
     dm_kept_destroy(&(*loop)->kept);
+    free((*loop)->places);
     dm_auth_release((*loop)->auth);
     dm_tls_release((*loop)->accept.ssl_ctx);
     free(*loop);

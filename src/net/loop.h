@@ -41,9 +41,10 @@ const struct dm_auth *dm_loop_auth(const struct dm_loop *loop);
 void dm_loop_set_auth(struct dm_loop *loop, struct dm_auth *auth);
 void dm_loop_set_tls(struct dm_loop *loop, struct ssl_ctx_st *tls); /* of what connects from now */
 
-/* An open WebSocket after its handshake, with what the client had sent behind it. */
+/* An open WebSocket after its handshake, with what the client had sent behind it. `place` is given
+ * back to the guard when it ends. */
 void dm_loop_adopt(struct dm_loop *loop, struct dm_line line, const struct dm_admission *admission,
-                   struct dm_slice early);
+                   uint32_t place, struct dm_slice early);
 
 /* The steps of a drain, each asked by mail from the main thread. */
 void dm_loop_stop_accepting(struct dm_loop *loop);

@@ -48,6 +48,8 @@ struct dm_loop {
     struct dm_burrow *burrow;
     struct dm_connections connections;
     struct dm_kept *kept;
+    uint32_t *places; /* the guard's, by number of the socket; none at all where that is off */
+    uint32_t places_room;
 
     uint64_t sweep_at, ping_at;
     uint64_t accept_again_at, accept_told_at; /* after a want of descriptors; 0: none */

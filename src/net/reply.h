@@ -6,6 +6,7 @@
 
 #include <h2o.h>
 
+#include "base/metrics.h"
 #include "base/slice.h"
 #include "net/server.h"
 
@@ -19,7 +20,8 @@ void dm_reply_raw(h2o_req_t *req, int status, const char *content_type, struct d
 void dm_reply_raw_error(h2o_req_t *req, const struct dm_server_options *options, int err,
                         struct dm_slice why);
 
-/* Turns the plain-text errors that h2o makes by itself (413, 417, broken bodies) into ours. */
+/* Turns the plain-text errors that h2o makes by itself (413, 417, broken bodies) into ours, and
+ * counts them. */
 void dm_reply_own_errors(h2o_hostconf_t *host, const struct dm_server_options *options,
                          struct dm_metrics *metrics);
 

@@ -10,6 +10,7 @@
 #include "codec/json.h"
 #include "codec/utf8.h"
 #include "net/framing.h"
+#include "net/guard.h"
 #include "net/later.h"
 #include "net/loop.h"
 #include "net/reply.h"
@@ -104,21 +105,35 @@ static void find(const struct dm_server_options *options, struct dm_slice path,
 
 /* --- authorising --- */
 
-int dm_request_authenticate(struct dm_request *request)
+/* Where its address has failed too often, an API key still counts: what strangers behind the same
+ * proxy do must not shut out a backend. */
+static int check_credential(struct dm_request *request, bool barred)
 {
     const struct dm_auth *auth = dm_loop_auth(request->loop);
     struct dm_slice header = dm_request_header(request, DM_SLICE("authorization"));
     struct dm_slice credential = dm_auth_credential(header);
     bool by_header = credential.at != NULL;
+    if (barred)
+        return by_header && dm_auth_check_key(auth, credential, &request->principal)
+                   ? DM_OK
+                   : DM_ERR_TOO_MANY_FAILURES;
     if (!by_header) {
         struct dm_slice raw = dm_request_query(request, DM_SLICE("token"));
         if (!raw.at || !dm_request_decode(request, raw, &credential))
             return DM_ERR_UNAUTHORIZED;
     }
     uint64_t now = dm_shard_wall(dm_loop_shard(request->loop));
-    int err = dm_auth_check(auth, credential, by_header, now, &request->principal);
+    return dm_auth_check(auth, credential, by_header, now, &request->principal);
+}
+
+int dm_request_authenticate(struct dm_request *request)
+{
+    struct dm_guard *guard = dm_server_guard(dm_loop_server(request->loop));
+    int err = check_credential(request, dm_guard_bars_try(guard, request));
     request->known = err == DM_OK;
-    return err;
+    if (err == DM_ERR_UNAUTHORIZED)
+        dm_guard_note_failure(guard, request);
+    return err ? err : dm_guard_count_request(guard, request);
 }
 
 static bool is_local(const struct dm_request *request)

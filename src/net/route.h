@@ -59,7 +59,8 @@ struct dm_request {
 /* Finds the route and carries it out. Always answers, now or later. */
 void dm_route(struct dm_loop *loop, struct st_h2o_req_t *req);
 
-/* Who presents a token: Authorization first, then ?token=. DM_ERR_UNAUTHORIZED if none or bad. */
+/* Who presents a token: Authorization first, then ?token=. DM_ERR_UNAUTHORIZED if none or bad;
+ * DM_ERR_TOO_MANY_FAILURES unseen, DM_ERR_RATE_LIMITED for a principal that asks too often. */
 int dm_request_authenticate(struct dm_request *request) DM_MUST_CHECK;
 
 struct dm_slice dm_request_header(const struct dm_request *request, struct dm_slice lower_name);

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "net/guard.h"
 #include "net/loop.h"
 #include "net/tls.h"
 
@@ -22,6 +23,7 @@ struct worker {
 
 struct dm_server {
     struct dm_server_options options;
+    struct dm_guard *guard;
     struct worker *workers;
     struct dm_store store;
     pthread_barrier_t set_up; /* the loops and the main thread */
@@ -38,6 +40,7 @@ struct dm_server *dm_server_create(const struct dm_server_options *options, stru
     struct dm_server *server = DM_NEW(struct dm_server);
     DM_CHECK(options->shards >= 1 && options->shards <= DM_SHARDS_MAX);
     server->options = *options;
+    server->guard = dm_guard_create(options);
     server->workers = dm_calloc(options->shards, sizeof *server->workers);
     server->metrics =
         dm_calloc(options->shards + ADDED_METRICS_MAX, sizeof(const struct dm_metrics *));
@@ -59,6 +62,7 @@ void dm_server_destroy(struct dm_server **at)
         return;
     for (uint32_t i = 0; i < server->options.shards; i++)
         dm_loop_destroy(&server->workers[i].loop);
+    dm_guard_destroy(&server->guard);
     free(server->workers);
     free(server->metrics);
     free(server);
@@ -197,6 +201,11 @@ bool dm_server_take_connection(struct dm_server *server)
 void dm_server_give_connection(struct dm_server *server)
 {
     atomic_fetch_sub(&server->connections, 1);
+}
+
+struct dm_guard *dm_server_guard(const struct dm_server *server)
+{
+    return server->guard;
 }
 
 bool dm_server_draining(const struct dm_server *server)

@@ -17,6 +17,7 @@
 #include "model/limits.h"
 
 struct ssl_ctx_st;
+struct dm_guard;
 struct dm_route;
 struct dm_server;
 struct dm_loop;
@@ -30,6 +31,8 @@ struct dm_server_options {
     bool open_publish, expire_sessions, metrics_public;
     char *const *cors_origins;
     size_t cors_origin_count;
+    char *const *trusted_proxies; /* what dm_network_read takes */
+    size_t trusted_proxy_count;
     const struct dm_route *const *routes; /* tables, each ended by a route without a pattern */
     size_t route_tables;
     bool (*ready)(void *context); /* is the store taking writes? any thread */
@@ -70,6 +73,7 @@ size_t dm_server_metrics(const struct dm_server *server, const struct dm_metrics
 bool dm_server_take_connection(struct dm_server *server);
 void dm_server_give_connection(struct dm_server *server);
 uint32_t dm_server_connections(const struct dm_server *server);
+struct dm_guard *dm_server_guard(const struct dm_server *server); /* any thread */
 bool dm_server_draining(const struct dm_server *server);
 
 /* What each loop says once in a drain, and none takes back: it owes no answer; it has no HTTP

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "net/guard.h"
 #include "net/loop_priv.h"
 
 enum {
@@ -27,13 +28,37 @@ static void tune(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
 }
 
+static void keep_place(struct dm_loop *loop, uint32_t sock, uint32_t place)
+{
+    if (sock >= loop->places_room) {
+        uint32_t room = sock < 64 ? 64 : 2 * sock;
+        loop->places = dm_realloc(loop->places, room * sizeof *loop->places);
+        memset(loop->places + loop->places_room, 0,
+               (room - loop->places_room) * sizeof *loop->places);
+        loop->places_room = room;
+    }
+    loop->places[sock] = place;
+}
+
+/* A socket has ended: others may come in its stead. */
+static void give_places_back(struct dm_loop *loop, uint32_t sock)
+{
+    dm_server_give_connection(loop->server);
+    if (sock >= loop->places_room)
+        return;
+    dm_guard_give_place(dm_server_guard(loop->server), loop->places[sock]);
+    loop->places[sock] = 0;
+}
+
 void dm_loop_adopt(struct dm_loop *loop, struct dm_line line, const struct dm_admission *admission,
-                   struct dm_slice early)
+                   uint32_t place, struct dm_slice early)
 {
     tune(line.fd);
     uint32_t sock = dm_burrow_adopt(loop->burrow, line.fd);
     if (line.tls)
         dm_burrow_speak_tls(loop->burrow, sock, line.tls);
+    if (place)
+        keep_place(loop, sock, place);
     uint32_t session = dm_session_open(loop->shard, admission, sock);
     dm_burrow_start(loop->burrow, sock, session, early);
 }
@@ -43,9 +68,9 @@ static enum dm_burrow_answer on_message(void *self, uint32_t session, enum dm_op
 {
     struct dm_loop *loop = self;
     return dm_session_message(loop->shard, session, opcode == DM_OP_BINARY, message) ==
-                   DM_SESSION_HOLD
-               ? DM_BURROW_HOLD
-               : DM_BURROW_TAKEN;
+                   DM_SESSION_TAKEN
+               ? DM_BURROW_TAKEN
+               : DM_BURROW_HOLD;
 }
 
 static void on_closed(void *self, uint32_t session, enum dm_burrow_end how, int code)
@@ -60,7 +85,7 @@ static void on_closed(void *self, uint32_t session, enum dm_burrow_end how, int 
     /* 0: a Close without a code, as close() without arguments sends it. */
     bool goodbye = how == DM_BURROW_BY_PEER && (code == 1000 || code == 1001 || code == 0);
     dm_metrics_add(loop->metrics, metrics[how], 1);
-    dm_server_give_connection(loop->server);
+    give_places_back(loop, dm_session_sock(loop->shard, session));
     dm_session_closed(loop->shard, session, goodbye);
 }
 
@@ -72,7 +97,7 @@ static void sink_send(void *self, uint32_t sock, struct dm_wire *wire)
 static void sink_close(void *self, uint32_t sock, int code, struct dm_slice reason)
 {
     struct dm_loop *loop = self;
-    dm_server_give_connection(loop->server);
+    give_places_back(loop, sock);
     dm_burrow_close(loop->burrow, sock, code, reason);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "net/connection.h"
+#include "net/guard.h"
 #include "net/loop.h"
 #include "net/reply.h"
 #include "net/resume.h"
@@ -145,6 +146,7 @@ struct arrival {
     struct dm_handle handle;
     struct dm_handshake handshake; /* slices into the request, good while it is there */
     struct dm_line line;
+    uint32_t place; /* of its address, as net/guard.h has it */
     struct dm_buf early;
 };
 
@@ -163,14 +165,20 @@ static void put_away(struct arrival *arrival)
 static void arrive(struct dm_mail *mail, struct dm_shard *here)
 {
     struct arrival *arrival = DM_CONTAINER(mail, struct arrival, mail);
-    dm_loop_adopt(dm_loop_of_shard(here), arrival->line, &arrival->admission,
+    dm_loop_adopt(dm_loop_of_shard(here), arrival->line, &arrival->admission, arrival->place,
                   dm_buf_slice(&arrival->early));
     put_away(arrival);
 }
 
+static void give_places_back(struct dm_loop *loop, uint32_t place)
+{
+    dm_guard_give_place(dm_server_guard(dm_loop_server(loop)), place);
+    dm_server_give_connection(dm_loop_server(loop));
+}
+
 static void turn_back(struct arrival *arrival)
 {
-    dm_server_give_connection(dm_loop_server(arrival->loop));
+    give_places_back(arrival->loop, arrival->place);
     dm_session_withdraw(dm_loop_shard(arrival->loop), &arrival->admission);
     put_away(arrival);
 }
@@ -200,7 +208,7 @@ static void on_admission(struct dm_admission *admission, struct dm_shard *here)
     struct arrival *arrival = DM_CONTAINER(admission, struct arrival, admission);
     struct dm_loop *loop = dm_loop_of_shard(here);
     if (admission->err) {
-        dm_server_give_connection(dm_loop_server(loop));
+        give_places_back(loop, arrival->place);
         dm_reply_later_error(loop, arrival->handle, admission->err);
         put_away(arrival);
         return;
@@ -213,14 +221,16 @@ static void on_admission(struct dm_admission *admission, struct dm_shard *here)
     dm_handshake_accept(req, &arrival->handshake, on_socket, arrival);
 }
 
-static int take_places(struct dm_request *request, struct dm_handle *handle)
+static int take_places(struct dm_request *request, struct dm_handle *handle, uint32_t *place)
 {
     struct dm_server *server = dm_loop_server(request->loop);
     if (!dm_server_take_connection(server))
         return DM_ERR_MAX_CONNECTIONS;
-    int err = dm_request_keep(request, DM_KEEP_SHORT, handle);
+    int err = dm_guard_take_place(dm_server_guard(server), request, place);
+    if (!err)
+        err = dm_request_keep(request, DM_KEEP_SHORT, handle);
     if (err)
-        dm_server_give_connection(server);
+        give_places_back(request->loop, *place);
     return err;
 }
 
@@ -228,6 +238,7 @@ int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect)
 {
     struct dm_handshake handshake;
     struct dm_handle handle;
+    uint32_t place = 0;
     int err = dm_handshake_read(request, &handshake);
     if (!err)
         err = dm_request_authenticate(request);
@@ -240,7 +251,7 @@ int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect)
         err = DM_ERR_NOT_YET;
     }
     if (!err)
-        err = take_places(request, &handle);
+        err = take_places(request, &handle, &place);
     if (err)
         return err;
     struct arrival *arrival = DM_NEW(struct arrival);
@@ -248,6 +259,7 @@ int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect)
     arrival->handle = handle;
     arrival->handshake = handshake;
     arrival->admission.dialect = handshake.native ? DM_DIALECT_NATIVE : dialect;
+    arrival->place = place;
     arrival->admission.done = on_admission;
     arrival->admission.user_len = request->principal.id_len;
     memcpy(arrival->admission.user_id, request->principal.id, request->principal.id_len);

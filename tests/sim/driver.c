@@ -64,10 +64,13 @@ static void pass_time(struct world *world)
     sim_trace(world, "it is %llu", (unsigned long long)world->now_ms);
 }
 
-/* Time enough for all to fall asleep, and to try the store again before that. */
+/* Time enough for all to fall asleep, and to try the store again before that; and before either
+ * for what was said too fast to be heard. */
 static void lull(struct world *world)
 {
     sim_trace(world, "lull");
+    while (world->plan.rate_messages && sink_has_input(world))
+        world_lull(world, SECOND_MS);
     world_lull(world, 2 * world->plan.hibernate_after_ms + 4 * RETRY_MS);
     model_check_asleep(world);
 }

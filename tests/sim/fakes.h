@@ -82,6 +82,7 @@ struct fake_sock {
     uint32_t number;  /* what the hub calls the session; 0: the slot is free */
     uint32_t session; /* what the model calls it */
     bool held, resumed;
+    uint64_t slowed_to; /* held for its rate: until then at the latest */
     struct input *first, **end;
 };
 
@@ -98,6 +99,7 @@ uint32_t sink_adopt(struct world *world, uint32_t shard, uint32_t session);
 void sink_start(struct world *world, uint32_t sock, uint32_t number);
 struct fake_sock *sink_pick(struct world *world); /* an open one at random, or NULL */
 void sink_input(struct world *world, struct fake_sock *sock, struct input *input);
+bool sink_has_input(const struct world *world);
 bool sink_pump(struct world *world); /* offers input of one socket; false: none has any */
 void sink_flush(struct world *world, uint32_t shard);       /* resumes */
 void sink_cut(struct world *world, struct fake_sock *sock); /* 4008: held input is lost */

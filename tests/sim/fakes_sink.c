@@ -158,7 +158,17 @@ static void end(struct world *world, struct fake_sock *sock)
     world_off(world);
 }
 
-/* What must not wake anybody is held to it here. */
+static bool is_slowed(struct world *world, struct fake_sock *sock, enum dm_session_answer answer)
+{
+    if (answer != DM_SESSION_SLOW)
+        return false;
+    if (!world->plan.rate_messages)
+        sim_fail(world, "a session is slowed without a rate");
+    sock->slowed_to = world->now_ms + SECOND_MS;
+    return true;
+}
+
+/* What must not wake anybody is held to it here. False: it is over the rate. */
 static bool offer_idle(struct world *world, struct fake_sock *sock, const struct input *input)
 {
     uint64_t wakes = world_metric(world, DM_METRIC_WAKES);
@@ -167,6 +177,8 @@ static bool offer_idle(struct world *world, struct fake_sock *sock, const struct
     enum dm_session_answer answer = dm_session_message(world_on(world, sock->shard), sock->number,
                                                        input->binary, dm_slice_of(input->text));
     world_off(world);
+    if (is_slowed(world, sock, answer))
+        return false;
     if (answer != DM_SESSION_TAKEN)
         sim_fail(world, "'%s' is held", input->text);
     if (world->sink.pongs != pongs + (input->kind == IN_PING) || world->sink.frames != frames)
@@ -190,7 +202,7 @@ static bool offer(struct world *world, struct fake_sock *sock, const struct inpu
     enum dm_session_answer answer =
         dm_session_message(world_on(world, sock->shard), sock->number, false, text);
     world_off(world);
-    if (answer == DM_SESSION_HOLD) {
+    if (answer == DM_SESSION_HOLD || is_slowed(world, sock, answer)) {
         if (first)
             model_ack_undo(world, session, input->envelope);
         return false;
@@ -237,6 +249,14 @@ static void offer_all(struct world *world, uint32_t number)
         }
         input_free(input);
     }
+}
+
+bool sink_has_input(const struct world *world)
+{
+    for (uint32_t i = 1; i < world->sink.count; i++)
+        if (world->sink.socks[i].first)
+            return true;
+    return false;
 }
 
 bool sink_pump(struct world *world)

@@ -103,7 +103,7 @@ static void check_awake(struct world *world)
         if (world->metrics[i].values[DM_METRIC_USERS_AWAKE] > share)
             sim_fail(world, "shard %u has more than %u users awake", i, share);
     for (uint32_t i = 1; i < world->sink.count; i++)
-        if (world->sink.socks[i].held)
+        if (world->sink.socks[i].held && world->sink.socks[i].slowed_to <= world->now_ms)
             sim_fail(world, "socket %u is still held", i);
 }
 

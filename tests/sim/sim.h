@@ -20,7 +20,7 @@
 #include "model.h"
 #include "random.h"
 
-enum { USERS_MAX = 8, RETRY_MS = 250 };
+enum { USERS_MAX = 8, RETRY_MS = 250, SECOND_MS = 1000 };
 
 /* What a run is told by its command line, and where it says how far it is. */
 struct sim_progress {
@@ -31,7 +31,7 @@ struct sim_progress {
 
 /* What a run draws for itself before it begins. */
 struct plan {
-    uint32_t users, max_awake, max_connections_per_user, max_filters;
+    uint32_t users, max_awake, max_connections_per_user, max_filters, rate_messages;
     uint64_t hibernate_after_ms;
     uint32_t longest_timeout_ms;
     bool tick_before_input; /* which comes first at a turn's end */

@@ -146,6 +146,8 @@ static void make_plan(struct world *world)
     plan->longest_timeout_ms = rand_chance(rand, 50) ? 60 : 5000;
     plan->tick_before_input = rand_chance(rand, 20);
     plan->reentrant = rand_chance(rand, 50);
+    /* Not drawn, so that runs without it are what they were before there was such a limit. */
+    plan->rate_messages = world->progress->seed % 8 == 3 ? 1 + world->progress->seed / 8 % 4 : 0;
     /* Some ids stand in the user's record, some beside it. */
     for (uint32_t i = 0; i < USERS_MAX; i++)
         snprintf(world->users[i], sizeof world->users[i], "%s-%u-%llu",
@@ -162,6 +164,7 @@ static void make_shards(struct world *world)
             .hibernate_after_ms = world->plan.hibernate_after_ms,
             .limits = {.max_connections_per_user = world->plan.max_connections_per_user,
                        .max_filters_per_session = world->plan.max_filters,
+                       .rate_messages = world->plan.rate_messages,
                        .max_awake = world->plan.max_awake},
         };
         struct dm_shard_ports ports = {

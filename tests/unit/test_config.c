@@ -221,6 +221,13 @@ static void yaml_errors_name_file_and_line(void **state)
     expect_yaml("listen: 8080\n",
                 "dormouse.yaml:1: listen: must be host:port or unix:/path, not \"8080\"");
     expect_yaml("database: ''\n", "dormouse.yaml:1: database: must be a path, not \"\"");
+    expect_yaml("trusted_proxies: [10.0.0.0/8, unix, 'fd00::/8']\n", NULL);
+    expect_yaml("trusted_proxies: [localhost]\n",
+                "dormouse.yaml:1: trusted_proxies: must hold addresses, networks (10.0.0.0/8, "
+                "fd00::/8), or unix, not \"localhost\"");
+    expect_yaml("rate_messages: 1000001\n",
+                "dormouse.yaml:1: rate_messages: must be a whole number "
+                "from 0 to 1000000, not \"1000001\"");
     expect_yaml("cors_origins: ['*']\n",
                 "dormouse.yaml:1: cors_origins: must hold origins (https://app.example.com), in "
                 "lower case, no path, not \"*\"");
@@ -261,8 +268,8 @@ static void unknown_names_are_errors(void **state)
     expect_yaml("shards: 1\nhibernate_afer: 10s\n",
                 "dormouse.yaml:2: \"hibernate_afer\": no such configuration key (is it "
                 "hibernate_after?)");
-    expect_yaml("trusted_proxies: []\n",
-                "dormouse.yaml:1: \"trusted_proxies\": no such configuration key");
+    expect_yaml("quite_unknown: []\n",
+                "dormouse.yaml:1: \"quite_unknown\": no such configuration key");
     expect_yaml("shards_file: x\n", "dormouse.yaml:1: \"shards_file\": no such configuration key");
     expect_flag("--max-awoke=1", "--max-awoke: no such configuration key (is it max_awake?)");
     expect_flag("--max_awake=1", "--max_awake: no such configuration key (is it max_awake?)");

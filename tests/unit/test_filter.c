@@ -157,11 +157,16 @@ static void test_bounds(void **state)
     many(&text, 0, 70);
     assert_true(dm_filter_set_add(&set, dm_buf_slice(&text), 200));
     assert_int_equal(set.count, DM_FILTERS_A_FRAME);
+    assert_false(set.full);
     assert_false(dm_filter_set_add(&set, dm_buf_slice(&text), 200));
     many(&text, 50, 100);
     assert_true(dm_filter_set_add(&set, dm_buf_slice(&text), 60));
     assert_int_equal(set.count, 60);
+    assert_true(set.full);
     assert_false(dm_filter_set_add(&set, dm_buf_slice(&text), 60));
+    assert_true(set.full);
+    assert_false(dm_filter_set_add(&set, DM_SLICE("[{\"type\":\"t3\"}]"), 60));
+    assert_false(set.full);
     dm_buf_clear(&text);
     dm_buf_printf(&text, "{\"type\":\"%040000d\"}", 7);
     assert_true(dm_filter_set_add(&set, dm_buf_slice(&text), 200));

@@ -8,8 +8,8 @@ export class Client {
   #waiting = [];
 
   /** Opens a socket; rejects with `error.status` and `error.body` if it is refused. */
-  static async open(url, { headers, protocols = [], of = Client, tls } = {}) {
-    const client = new of(new WebSocket(url, protocols, { headers, perMessageDeflate: false, ...tls }));
+  static async open(url, { headers, protocols = [], of = Client, local, tls } = {}) {
+    const client = new of(new WebSocket(url, protocols, { headers, localAddress: local, perMessageDeflate: false, ...tls }));
     await within(8000, `connect ${url}`, client.opened);
     return client;
   }

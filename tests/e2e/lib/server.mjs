@@ -113,9 +113,9 @@ class Server {
     return answer.json;
   }
 
-  async connect(userId, { path: target = "/", headers, protocols, claims, tls = this.tls } = {}) {
+  async connect(userId, { path: target = "/", headers, protocols, claims, local, tls = this.tls } = {}) {
     const auth = { authorization: `Bearer ${this.token(userId, claims)}` };
-    const client = await Client.open(this.url + target, { headers: { ...auth, ...headers }, protocols, tls });
+    const client = await Client.open(this.url + target, { headers: { ...auth, ...headers }, protocols, local, tls });
     this.clients.push(client);
     return client;
   }
