@@ -10,7 +10,7 @@ static int refuse(struct dm_connection *connection, struct dm_buf *why, const ch
     return DM_ERR_UNAVAILABLE;
 }
 
-static int check_owner(struct dm_connection *connection, sqlite3_int64 *version, struct dm_buf *why)
+int dm_migrate_version(struct dm_connection *connection, sqlite3_int64 *version, struct dm_buf *why)
 {
     sqlite3_int64 application = 0, things = 0;
     int rc = dm_connection_number(connection, "PRAGMA application_id", &application);
@@ -27,7 +27,7 @@ static int check_owner(struct dm_connection *connection, sqlite3_int64 *version,
     return DM_ERR_UNAVAILABLE;
 }
 
-static int check_version(sqlite3_int64 version, int newest, struct dm_buf *why)
+int dm_migrate_known(sqlite3_int64 version, int newest, struct dm_buf *why)
 {
     if (version >= 0 && version <= newest)
         return DM_OK;
@@ -83,9 +83,9 @@ int dm_migrate(struct dm_connection *connection, const struct dm_migration *migr
                struct dm_buf *why)
 {
     sqlite3_int64 version = 0;
-    int err = check_owner(connection, &version, why);
+    int err = dm_migrate_version(connection, &version, why);
     if (err == DM_OK)
-        err = check_version(version, count, why);
+        err = dm_migrate_known(version, count, why);
     if (err == DM_OK)
         err = set_wal(connection, why);
     for (int i = (int)version; i < count && err == DM_OK; i++)
