@@ -56,6 +56,21 @@ static int set_wal(struct dm_connection *connection, struct dm_buf *why)
     return DM_ERR_UNAVAILABLE;
 }
 
+/* What the process before has left: see dm_connection_empty_log. A backup that runs beside the
+ * start must not prevent it. */
+static int empty_log(struct dm_connection *connection, struct dm_buf *why)
+{
+    dm_connection_set_patience(connection, false);
+    int rc = dm_connection_empty_log(connection);
+    dm_connection_set_patience(connection, true);
+    if (rc == SQLITE_OK)
+        return DM_OK;
+    if ((rc & 0xff) != SQLITE_BUSY)
+        return refuse(connection, why, "cannot be written");
+    dm_log(DM_LOG_WARN, "store_log_kept", "why", "another process reads the database", NULL);
+    return DM_OK;
+}
+
 static int apply(struct dm_connection *connection, const struct dm_migration *migration, int number,
                  struct dm_buf *why)
 {
@@ -88,6 +103,8 @@ int dm_migrate(struct dm_connection *connection, const struct dm_migration *migr
         err = dm_migrate_known(version, count, why);
     if (err == DM_OK)
         err = set_wal(connection, why);
+    if (err == DM_OK)
+        err = empty_log(connection, why);
     for (int i = (int)version; i < count && err == DM_OK; i++)
         err = apply(connection, &migrations[i], i + 1, why);
     return err;

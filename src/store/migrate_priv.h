@@ -18,8 +18,8 @@ extern const int dm_migration_count;
 enum { DM_APPLICATION_ID = 0x646f726d }; /* "dorm" */
 
 /* Refuses a file of another application or of a newer version, before it is changed at all; then
- * sets WAL mode and applies what is missing, each migration in one transaction. DM_OK, or
- * DM_ERR_UNAVAILABLE and a sentence. */
+ * sets WAL mode, empties the log, and applies what is missing, each migration in one transaction.
+ * DM_OK, or DM_ERR_UNAVAILABLE and a sentence. */
 int dm_migrate(struct dm_connection *connection, const struct dm_migration *migrations, int count,
                struct dm_buf *why) DM_MUST_CHECK;
 

@@ -43,11 +43,21 @@ static void wait_to_retry(struct dm_writer *writer)
         writer->retry_after = RETRY_MS_MAX;
 }
 
+/* A disk that is full, and a file that is locked or read-only, say so before any sync. */
+static void note_doubt(struct dm_writer *writer, int rc)
+{
+    rc &= 0xff;
+    if (rc != SQLITE_FULL && rc != SQLITE_BUSY && rc != SQLITE_READONLY)
+        writer->doubtful = true;
+}
+
 /* Logs, and leaves the connection closed, whatever state its transaction was in. */
 static void go_down(struct dm_writer *writer, const char *event)
 {
     char code[16]; /* "disk I/O error" has some thirty kinds */
-    snprintf(code, sizeof code, "%d", sqlite3_extended_errcode(writer->connection.db));
+    int rc = sqlite3_extended_errcode(writer->connection.db);
+    snprintf(code, sizeof code, "%d", rc);
+    note_doubt(writer, rc);
     dm_log(DM_LOG_ERROR, event, "error", dm_connection_error(&writer->connection), "sqlite_code",
            code, NULL);
     atomic_store(&writer->state, DM_WRITER_DOWN);
@@ -59,15 +69,20 @@ static void go_down(struct dm_writer *writer, const char *event)
 
 /* A small commit that changes nothing but writes a page: that the file opens says little of
  * whether the disk takes writes. */
-static int probe(struct dm_connection *connection)
+static int probe(struct dm_writer *writer)
 {
+    struct dm_connection *connection = &writer->connection;
     char sql[64];
     snprintf(sql, sizeof sql, "PRAGMA user_version = %d", dm_migration_count);
-    int rc = dm_connection_run(connection, DM_STATEMENT_BEGIN);
+    int rc = writer->doubtful ? dm_connection_empty_log(connection) : SQLITE_OK;
+    if (rc == SQLITE_OK)
+        rc = dm_connection_run(connection, DM_STATEMENT_BEGIN);
     if (rc == SQLITE_OK)
         rc = dm_connection_exec(connection, sql);
     if (rc == SQLITE_OK)
         rc = dm_connection_run(connection, DM_STATEMENT_COMMIT);
+    if (rc != SQLITE_OK)
+        note_doubt(writer, rc);
     return rc;
 }
 
@@ -78,13 +93,16 @@ static void try_again(struct dm_writer *writer)
     if (rc == SQLITE_OK)
         rc = prepare(writer, &why);
     if (rc == SQLITE_OK) {
-        rc = probe(&writer->connection);
+        dm_connection_set_patience(&writer->connection, false); /* requests are waiting */
+        rc = probe(writer);
+        dm_connection_set_patience(&writer->connection, true);
         if (rc != SQLITE_OK) {
             dm_buf_add_slice(&why, dm_slice_of(dm_connection_error(&writer->connection)));
             dm_connection_close(&writer->connection); /* rolls back */
         }
     }
     if (rc == SQLITE_OK) {
+        writer->doubtful = false;
         atomic_store(&writer->state, DM_WRITER_SERVING);
         dm_log(DM_LOG_INFO, "store_recovered", NULL);
     } else {

@@ -40,6 +40,7 @@ struct dm_writer {
     uint32_t log_pages; /* of the write-ahead log, as the last commit left it */
     uint64_t checkpoints_counted;
     uint64_t retry_at, retry_after; /* while DOWN; monotonic milliseconds */
+    bool doubtful;                  /* a sync may have failed: the log is not to be built upon */
     bool slim;                      /* has given back its memory since it last worked */
 };
 
