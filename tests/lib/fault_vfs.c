@@ -114,7 +114,6 @@ static int file_truncate(sqlite3_file *file, sqlite3_int64 size)
     return rc;
 }
 
-/* With a shadow nothing needs to reach the real disk. */
 static int sync_as_planned(struct fault_file *file, int flags)
 {
     struct fault_vfs *faults = file->faults;
@@ -124,13 +123,16 @@ static int sync_as_planned(struct fault_file *file, int flags)
         return SQLITE_IOERR_FSYNC;
     if (kind == FAULT_DROP)
         return SQLITE_OK;
-    if (kind == FAULT_NONE && !is_shadowed(file))
-        return under->pMethods->xSync(under, flags);
-    if (kind == FAULT_NONE)
+    int rc = kind == FAULT_NONE ? SQLITE_OK : faults->plan.code;
+    if (rc == SQLITE_OK && !atomic_load(&faults->no_real_syncs))
+        rc = under->pMethods->xSync(under, flags);
+    if (!is_shadowed(file))
+        return rc;
+    if (rc == SQLITE_OK)
         shadow_sync(&faults->shadow, file->which);
-    else if (is_shadowed(file))
+    else
         shadow_sync_failed(&faults->shadow, file->which);
-    return kind == FAULT_NONE ? SQLITE_OK : faults->plan.code;
+    return rc;
 }
 
 static int sync_it(struct fault_file *file, int flags)

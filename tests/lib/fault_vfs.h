@@ -43,6 +43,7 @@ struct fault_vfs {
     _Atomic int base_write_error;         /* writing the database, as a checkpoint does */
     _Atomic bool read_only;               /* what is opened from now on cannot be written */
     _Atomic bool hurry;                   /* waits are cut to a hundredth */
+    _Atomic bool no_real_syncs;           /* a test that loses no real power needs none */
     _Atomic bool hold_log_sync;           /* a sync of the log waits until this is false */
     _Atomic unsigned log_syncs, log_held; /* of the log: finished well, that had to wait */
 
