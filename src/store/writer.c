@@ -49,6 +49,8 @@ static void note_doubt(struct dm_writer *writer, int rc)
     rc &= 0xff;
     if (rc != SQLITE_FULL && rc != SQLITE_BUSY && rc != SQLITE_READONLY)
         writer->doubtful = true;
+    if (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB)
+        dm_readers_suspect(writer->readers);
 }
 
 /* Logs, and leaves the connection closed, whatever state its transaction was in. */
@@ -119,17 +121,16 @@ static bool is_down(const struct dm_writer *writer)
     return atomic_load_explicit(&writer->state, memory_order_relaxed) == DM_WRITER_DOWN;
 }
 
-/* Sets each operation's err as if the commit came to pass; false if there is no transaction to
- * commit any more. */
-static bool apply_all(struct dm_writer *writer, struct dm_store_op *first)
+/* Sets each operation's err as if the commit came to pass; DM_APPLIED if it is to be tried. */
+static enum dm_applied apply_all(struct dm_writer *writer, struct dm_store_op *first)
 {
     for (struct dm_store_op *op = first; op; op = op->next) {
         enum dm_applied applied = dm_apply(&writer->connection, op);
-        if (applied == DM_APPLY_LOST)
-            return false;
+        if (applied == DM_APPLY_LOST || applied == DM_APPLY_DAMAGE)
+            return applied;
         op->err = applied == DM_APPLIED ? DM_OK : DM_ERR_UNAVAILABLE;
     }
-    return true;
+    return DM_APPLIED;
 }
 
 /* Those that had failed alone keep their error: of them it is known that nothing was written. */
@@ -141,18 +142,49 @@ static void fail_all(struct dm_store_op *first, int err)
     }
 }
 
+static void write_each(struct dm_writer *writer, struct dm_store_op *first);
+
+/* Nothing of the batch has been written. The one that met the damage fails, so that nobody else
+ * has to: each now goes in a transaction of its own. */
+static void step_around(struct dm_writer *writer, struct dm_store_op *first)
+{
+    dm_readers_suspect(writer->readers);
+    fail_all(first, DM_ERR_UNAVAILABLE);
+    if (dm_connection_run(&writer->connection, DM_STATEMENT_ROLLBACK) != SQLITE_OK) {
+        go_down(writer, "store_batch_failed");
+        return;
+    }
+    sqlite3_db_release_memory(writer->connection.db); /* the next one reads the page again */
+    if (first->next)
+        write_each(writer, first);
+}
+
 static void write_all(struct dm_writer *writer, struct dm_store_op *first)
 {
-    if (dm_connection_run(&writer->connection, DM_STATEMENT_BEGIN) != SQLITE_OK ||
-        !apply_all(writer, first)) {
+    enum dm_applied applied = DM_APPLY_LOST;
+    if (dm_connection_run(&writer->connection, DM_STATEMENT_BEGIN) == SQLITE_OK)
+        applied = apply_all(writer, first);
+    if (applied == DM_APPLY_LOST) {
         go_down(writer, "store_batch_failed");
         fail_all(first, DM_ERR_UNAVAILABLE);
+    } else if (applied == DM_APPLY_DAMAGE) {
+        step_around(writer, first);
     } else if (dm_connection_run(&writer->connection, DM_STATEMENT_COMMIT) != SQLITE_OK) {
         dm_metrics_add(writer->metrics, DM_METRIC_STORE_COMMIT_FAILURES, 1);
         go_down(writer, "store_commit_failed");
         fail_all(first, DM_ERR_COMMIT_UNKNOWN);
     } else {
         writer->retry_after = 0;
+    }
+}
+
+static void write_each(struct dm_writer *writer, struct dm_store_op *first)
+{
+    for (struct dm_store_op *op = first; op && !is_down(writer); op = op->next) {
+        struct dm_store_op *next = op->next;
+        op->next = NULL;
+        write_all(writer, op);
+        op->next = next;
     }
 }
 
@@ -203,6 +235,7 @@ static void report(struct dm_writer *writer)
     writer->checkpoints_counted = done;
     dm_metrics_set(writer->metrics, DM_METRIC_STORE_WAL_BYTES,
                    (uint64_t)writer->log_pages * DM_LOG_PAGE_BYTES);
+    dm_metrics_set(writer->metrics, DM_METRIC_STORE_WRITES_DOWN, is_down(writer));
 }
 
 static int64_t patience(const struct dm_writer *writer)
@@ -239,9 +272,11 @@ static void *run(void *self)
 }
 
 void dm_writer_init(struct dm_writer *writer, const struct dm_connection_settings *settings,
-                    const struct dm_post *post, struct dm_metrics *metrics)
+                    const struct dm_post *post, struct dm_metrics *metrics,
+                    struct dm_readers *readers)
 {
-    *writer = (struct dm_writer){.settings = *settings, .post = *post, .metrics = metrics};
+    *writer = (struct dm_writer){
+        .settings = *settings, .post = *post, .metrics = metrics, .readers = readers};
     writer->settings.kind = DM_CONNECTION_WRITER;
     dm_queue_init(&writer->queue);
     dm_checkpointer_init(&writer->checkpointer, settings, &writer->queue);
@@ -293,11 +328,17 @@ bool dm_writer_start(struct dm_writer *writer)
     return writer->started;
 }
 
-void dm_writer_stop(struct dm_writer *writer)
+void dm_writer_finish(struct dm_writer *writer)
 {
     dm_queue_close(&writer->queue);
     if (writer->started)
         pthread_join(writer->thread, NULL);
+    writer->started = false;
+}
+
+void dm_writer_stop(struct dm_writer *writer)
+{
+    dm_writer_finish(writer);
     dm_checkpointer_stop(&writer->checkpointer);
     dm_connection_close(&writer->connection); /* the last one: copies the log and removes it */
     dm_queue_dispose(&writer->queue);

@@ -4,6 +4,7 @@ import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { BIN, cleanEnv, serve } from "./lib/server.mjs";
+import { afterwards } from "./lib/teardown.mjs";
 import { test } from "./lib/test.mjs";
 import { API_KEY, SECRET } from "./lib/token.mjs";
 import { until } from "./lib/wait.mjs";
@@ -175,4 +176,27 @@ test("inspect counts what is in the file and what is awake", async (t) => {
   assert.equal(dead.status, 0);
   assert.equal(JSON.parse(dead.stdout).server.answers, false);
   assert.equal(JSON.parse(dead.stdout).database.sessions, 4);
+});
+
+test("a lock that another process holds shows in /readyz and the metrics, and is over when it is let go", async (t) => {
+  const dm = await serve(t, { hibernate_after: "50ms" });
+  const alice = await (await dm.connect("alice")).subscribe(MESSAGE);
+  await dm.asleep(1);
+  const shell = spawn("sqlite3", [dm.database], { stdio: ["pipe", "pipe", "inherit"] });
+  afterwards(t, () => shell.kill("SIGKILL"));
+  shell.stdin.write("begin immediate; select 'held';\n");
+  await new Promise((resolve) => shell.stdout.once("data", resolve));
+  const bob = await (await dm.connect("bob")).subscribe(MESSAGE); // what he wants is to be written
+  await until("it shows", async () => (await dm.get("/readyz")).status === 503, { ms: 15000 });
+  assert.equal((await dm.get("/healthz")).status, 200);
+  assert.equal(await dm.metric('dormouse_store_down{kind="write"}'), 1);
+  assert.equal(await dm.metric('dormouse_store_down{kind="read"}'), 0);
+  const both = dm.publish({ userIds: ["alice", "bob"], timeoutMs: 5000 }); // live delivery goes on
+  for (const client of [alice, bob]) client.ack(await client.next(), "here");
+  assert.deepEqual((await both).results, ["here", "here"]);
+  shell.stdin.end("rollback;\n");
+  await until("it is over", async () => (await dm.get("/readyz")).status === 200);
+  await dm.asleep(2);
+  assert.equal(await dm.metric('dormouse_store_down{kind="write"}'), 0);
+  assert.equal(run(dm, ["check"]).status, 0);
 });
