@@ -25,6 +25,9 @@ static const struct command {
     {"token", dm_command_token, dm_help_token, false},
     {"connect", dm_command_connect, dm_help_connect, false},
     {"publish", dm_command_publish, dm_help_publish, false},
+    {"backup", dm_command_backup, dm_help_backup, false},
+    {"check", dm_command_check, dm_help_check, false},
+    {"inspect", dm_command_inspect, dm_help_inspect, false},
 };
 
 int dm_command_fail(int code, const char *format, ...)
@@ -151,4 +154,15 @@ void dm_command_url(const struct dm_config *config, struct dm_buf *url)
         listen = dm_slice_from(listen, 4);
     }
     dm_buf_add_slice(url, listen);
+}
+
+struct dm_slice dm_command_api_key(const struct dm_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->api_keys.count; i++) {
+        struct dm_slice secret = dm_slice_of(config->api_keys.all[i]);
+        struct dm_slice its_name = dm_slice_split(&secret, '=');
+        if (secret.at && (!name || dm_slice_eq(its_name, dm_slice_of(name))))
+            return secret;
+    }
+    return DM_NO_SLICE;
 }

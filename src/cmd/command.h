@@ -17,6 +17,9 @@ int dm_command_check_config(int argc, char **argv, char **env);
 int dm_command_token(int argc, char **argv, char **env);
 int dm_command_connect(int argc, char **argv, char **env);
 int dm_command_publish(int argc, char **argv, char **env);
+int dm_command_backup(int argc, char **argv, char **env);
+int dm_command_check(int argc, char **argv, char **env);
+int dm_command_inspect(int argc, char **argv, char **env);
 
 /*
  * Takes the subcommand's options and loads the configuration from the rest.
@@ -38,5 +41,8 @@ int dm_command_mint(const struct dm_config *config, const char *user, unsigned s
 
 /* The URL of the server that this configuration would start, on this machine. */
 void dm_command_url(const struct dm_config *config, struct dm_buf *url);
+
+/* The secret of the API key of that name, or of the first one; absent if there is none. */
+struct dm_slice dm_command_api_key(const struct dm_config *config, const char *name);
 
 #endif

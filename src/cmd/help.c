@@ -11,6 +11,9 @@ const char dm_help_main[] =
     "  token         mint a user token\n"
     "  connect       open a WebSocket as a user and print what arrives\n"
     "  publish       publish one envelope to a user and print the acks\n"
+    "  backup        copy the database to a file, while the server serves\n"
+    "  check         look for damage in the database\n"
+    "  inspect       count what the database and the running server hold\n"
     "\n"
     "  --help        this text; `dormouse <command> --help` for a command's\n"
     "  --version     the version\n"
@@ -90,3 +93,46 @@ const char dm_help_publish[] =
     "Without an API key in the configuration a token is minted with its jwt_secret.\n"
     "\n"
     "  dormouse publish --user alice --type order --payload '{\"shop\":\"7\"}'\n";
+
+const char dm_help_backup[] =
+    "usage: dormouse backup FILE [--database FILE] [--config FILE] [--max-log SIZE]\n"
+    "\n"
+    "Copies the database to FILE, all of it as it is at one moment, whether a server has it open\n"
+    "or not. FILE must not be there; it appears when it is whole and on the disk, for the owner\n"
+    "alone (mode 0600). Until then it is FILE.partial.\n"
+    "\n"
+    "While pages are copied the server's write-ahead log cannot start over: it grows by what is\n"
+    "written meanwhile, and shrinks again afterwards.\n"
+    "\n"
+    "  --max-log SIZE  give the copy up where the log grows beyond this (1GiB)\n"
+    "\n"
+    "To restore: stop the server, remove the database with its -wal and -shm, copy FILE there.\n"
+    "\n"
+    "  dormouse backup /backup/monday.db --config dormouse.yaml &&\n"
+    "  dormouse check --database /backup/monday.db\n";
+
+const char dm_help_check[] =
+    "usage: dormouse check [--database FILE] [--config FILE]\n"
+    "\n"
+    "Reads the whole database, whether a server has it open or not: its pages and indices, "
+    "whether\n"
+    "its tables are those of this version, and whether its rows hold together. Prints a line for\n"
+    "each thing that is wrong. While a server writes, its log grows for as long as this takes; of\n"
+    "a large database check a backup instead.\n"
+    "\n"
+    "Exit codes: 0 sound, 1 something is wrong or cannot be read, 2 misused.\n"
+    "\n"
+    "  dormouse check --config dormouse.yaml\n";
+
+const char dm_help_inspect[] =
+    "usage: dormouse inspect [--json] [flags] [--config FILE]\n"
+    "\n"
+    "Counts what the database holds, and asks the server, if one answers, how many sessions are\n"
+    "open and how many users are awake and asleep.\n"
+    "\n"
+    "  --json          one line of JSON\n"
+    "  --key NAME      the configured API key to ask with (the first one)\n"
+    "  --token TOKEN   or a token with the scope admin\n"
+    "  --url URL       http://host:port or unix:/path (where this configuration would listen)\n"
+    "\n"
+    "  dormouse inspect --config dormouse.yaml\n";

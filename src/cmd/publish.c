@@ -27,22 +27,10 @@ static void write_body(const struct options *options, uint64_t timeout_ms, struc
     dm_buf_add_byte(body, '}');
 }
 
-/* The secret of the API key of that name, or of the first one. */
-static struct dm_slice api_key(const struct dm_strings *keys, const char *name)
-{
-    for (size_t i = 0; i < keys->count; i++) {
-        struct dm_slice secret = dm_slice_of(keys->all[i]);
-        struct dm_slice its_name = dm_slice_split(&secret, '=');
-        if (secret.at && (!name || dm_slice_eq(its_name, dm_slice_of(name))))
-            return secret;
-    }
-    return DM_NO_SLICE;
-}
-
 static int choose_credential(const struct options *options, const struct dm_config *config,
                              struct dm_buf *credential)
 {
-    struct dm_slice key = api_key(&config->api_keys, options->key);
+    struct dm_slice key = dm_command_api_key(config, options->key);
     if (options->token)
         dm_buf_add_slice(credential, dm_slice_of(options->token));
     else if (key.at)

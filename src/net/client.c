@@ -179,11 +179,28 @@ static bool begin(struct dm_client *client, const char *method, struct dm_slice 
     return true;
 }
 
-bool dm_client_post(struct dm_client *client, struct dm_slice token, struct dm_slice body,
-                    struct dm_client_answer *answer, struct dm_buf *why)
+static bool exchange(struct dm_client *client, struct dm_client_answer *answer, struct dm_buf *why)
 {
     struct head head;
     uint64_t deadline = dm_clock_mono_ms() + client->timeout_ms;
+    if (!dm_client_flush(client, why) || !receive_head(client, deadline, &head, why))
+        return false;
+    answer->status = head.status;
+    return receive_body(client, deadline, &head, answer, why);
+}
+
+bool dm_client_get(struct dm_client *client, struct dm_slice token, struct dm_client_answer *answer,
+                   struct dm_buf *why)
+{
+    if (!begin(client, "GET", token, why))
+        return false;
+    dm_buf_lit(&client->out, "Connection: close\r\n\r\n");
+    return exchange(client, answer, why);
+}
+
+bool dm_client_post(struct dm_client *client, struct dm_slice token, struct dm_slice body,
+                    struct dm_client_answer *answer, struct dm_buf *why)
+{
     if (!begin(client, "POST", token, why))
         return false;
     dm_buf_printf(&client->out,
@@ -191,10 +208,7 @@ bool dm_client_post(struct dm_client *client, struct dm_slice token, struct dm_s
                   "Connection: close\r\n\r\n",
                   body.len);
     dm_buf_add_slice(&client->out, body);
-    if (!dm_client_flush(client, why) || !receive_head(client, deadline, &head, why))
-        return false;
-    answer->status = head.status;
-    return receive_body(client, deadline, &head, answer, why);
+    return exchange(client, answer, why);
 }
 
 /* RFC 6455 section 4.2.2: the base64 of the SHA-1 of the key and a fixed text. */

@@ -29,7 +29,11 @@ struct dm_client_answer {
     struct dm_slice body; /* good until the next call */
 };
 
-/* POSTs a JSON body. True: there is an answer, whatever its status. */
+/* GETs. True: there is an answer, whatever its status. */
+bool dm_client_get(struct dm_client *client, struct dm_slice token, struct dm_client_answer *answer,
+                   struct dm_buf *why) DM_MUST_CHECK;
+
+/* POSTs a JSON body; likewise. */
 bool dm_client_post(struct dm_client *client, struct dm_slice token, struct dm_slice body,
                     struct dm_client_answer *answer, struct dm_buf *why) DM_MUST_CHECK;
 

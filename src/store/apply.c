@@ -117,9 +117,12 @@ static bool is_one_statement(const struct dm_store_op *op)
 /* Undoes what a failed operation has done so far; SQLite may have rolled all back already. */
 static enum dm_applied undo(struct dm_connection *connection, bool savepoint)
 {
+    int rc = sqlite3_errcode(connection->db) & 0xff;
     dm_log(DM_LOG_WARN, "store_operation_failed", "error", dm_connection_error(connection), NULL);
     if (sqlite3_get_autocommit(connection->db))
         return DM_APPLY_LOST;
+    if (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB)
+        return DM_APPLY_DAMAGE;
     if (!savepoint)
         return DM_APPLY_FAILED;
     if (dm_connection_run(connection, DM_STATEMENT_ROLLBACK_TO) != SQLITE_OK ||

@@ -8,6 +8,7 @@
 enum dm_applied {
     DM_APPLIED,      /* there once the transaction commits */
     DM_APPLY_FAILED, /* it has left no trace; the transaction goes on */
+    DM_APPLY_DAMAGE, /* it met a page that makes no sense, and may have done half: roll back */
     DM_APPLY_LOST,   /* the transaction can only be rolled back, or already is */
 };
 

@@ -3,7 +3,7 @@
 
 /* How long a statement waits for another process (a backup, someone's shell) that holds the file.
  * The house's own connections never wait for one another in WAL mode. */
-enum { BUSY_TIMEOUT_MS = 5000 };
+enum { BUSY_TIMEOUT_MS = 5000, BRIEF_TIMEOUT_MS = 100 };
 
 static const char *cache_setting(enum dm_connection_kind kind)
 {
@@ -93,6 +93,16 @@ int dm_connection_number(struct dm_connection *connection, const char *sql, sqli
     if (rc == SQLITE_ROW)
         return SQLITE_OK;
     return final == SQLITE_OK ? SQLITE_ERROR : final; /* no row is a failure too */
+}
+
+void dm_connection_set_patience(struct dm_connection *connection, bool patient)
+{
+    sqlite3_busy_timeout(connection->db, patient ? BUSY_TIMEOUT_MS : BRIEF_TIMEOUT_MS);
+}
+
+int dm_connection_empty_log(struct dm_connection *connection)
+{
+    return sqlite3_wal_checkpoint_v2(connection->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 }
 
 const char *dm_connection_error(const struct dm_connection *connection)

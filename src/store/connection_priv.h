@@ -35,6 +35,18 @@ int dm_connection_run(struct dm_connection *connection, enum dm_statement id) DM
 int dm_connection_number(struct dm_connection *connection, const char *sql,
                          sqlite3_int64 *out) DM_MUST_CHECK; /* the first column of the first row */
 
+/* How long a statement waits for another process that holds the file; at first some seconds. */
+void dm_connection_set_patience(struct dm_connection *connection, bool patient);
+
+/*
+ * Copies all of the log into the database and syncs that, so that the log
+ * starts anew with the next commit. Of a log that was read back from the file
+ * nobody knows what has reached the disk: where a sync has failed since it was
+ * written, the system shows pages that it will never write. SQLITE_BUSY: a
+ * reader of another process holds on to it.
+ */
+int dm_connection_empty_log(struct dm_connection *connection) DM_MUST_CHECK;
+
 static inline sqlite3_stmt *dm_connection_at(struct dm_connection *connection, enum dm_statement id)
 {
     return connection->statements.prepared[id];

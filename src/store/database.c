@@ -56,7 +56,7 @@ int dm_database_open(const struct dm_database_options *options, const struct dm_
     }
     struct dm_connection_settings settings = {.path = database->claim.path,
                                               .sync_full = options->sync_full};
-    dm_writer_init(&database->writer, &settings, post, writer_metrics);
+    dm_writer_init(&database->writer, &settings, post, writer_metrics, &database->readers);
     dm_readers_init(&database->readers, &settings, post, reader_metrics);
     struct dm_buf reason = DM_BUF_INIT;
     err = dm_writer_open(&database->writer, &reason);
@@ -86,7 +86,8 @@ struct dm_store dm_database_store(struct dm_database *database)
 
 bool dm_database_ready(const struct dm_database *database)
 {
-    return atomic_load(&database->writer.state) == DM_WRITER_SERVING;
+    return atomic_load(&database->writer.state) == DM_WRITER_SERVING &&
+           dm_readers_well(&database->readers);
 }
 
 void dm_database_close(struct dm_database **database)
@@ -95,6 +96,7 @@ void dm_database_close(struct dm_database **database)
     if (!closing)
         return;
     *database = NULL;
+    dm_writer_finish(&closing->writer); /* it may still tell the readers of damage */
     dm_readers_stop(&closing->readers);
     dm_writer_stop(&closing->writer); /* last: its connection's end tidies the file */
     dm_claim_drop(&closing->claim);

@@ -37,7 +37,12 @@ int dm_database_open(const struct dm_database_options *options, const struct dm_
 
 struct dm_store dm_database_store(struct dm_database *database);
 
-/* Can it write? False from a commit that failed until one has succeeded. Any thread. */
+/*
+ * Can it write and read? False from a commit that failed until one has
+ * succeeded; from a load that failed until that one has; and from a write that
+ * met a damaged page until all pages have been found well. It tries all three
+ * by itself. Any thread.
+ */
 bool dm_database_ready(const struct dm_database *database);
 
 /* Finishes everything queued (completions are still posted), checkpoints and

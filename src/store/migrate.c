@@ -10,7 +10,7 @@ static int refuse(struct dm_connection *connection, struct dm_buf *why, const ch
     return DM_ERR_UNAVAILABLE;
 }
 
-static int check_owner(struct dm_connection *connection, sqlite3_int64 *version, struct dm_buf *why)
+int dm_migrate_version(struct dm_connection *connection, sqlite3_int64 *version, struct dm_buf *why)
 {
     sqlite3_int64 application = 0, things = 0;
     int rc = dm_connection_number(connection, "PRAGMA application_id", &application);
@@ -27,7 +27,7 @@ static int check_owner(struct dm_connection *connection, sqlite3_int64 *version,
     return DM_ERR_UNAVAILABLE;
 }
 
-static int check_version(sqlite3_int64 version, int newest, struct dm_buf *why)
+int dm_migrate_known(sqlite3_int64 version, int newest, struct dm_buf *why)
 {
     if (version >= 0 && version <= newest)
         return DM_OK;
@@ -54,6 +54,21 @@ static int set_wal(struct dm_connection *connection, struct dm_buf *why)
     dm_buf_lit(why, "the database cannot have a write-ahead log there; "
                     "put it on a local file system");
     return DM_ERR_UNAVAILABLE;
+}
+
+/* What the process before has left: see dm_connection_empty_log. A backup that runs beside the
+ * start must not prevent it. */
+static int empty_log(struct dm_connection *connection, struct dm_buf *why)
+{
+    dm_connection_set_patience(connection, false);
+    int rc = dm_connection_empty_log(connection);
+    dm_connection_set_patience(connection, true);
+    if (rc == SQLITE_OK)
+        return DM_OK;
+    if ((rc & 0xff) != SQLITE_BUSY)
+        return refuse(connection, why, "cannot be written");
+    dm_log(DM_LOG_WARN, "store_log_kept", "why", "another process reads the database", NULL);
+    return DM_OK;
 }
 
 static int apply(struct dm_connection *connection, const struct dm_migration *migration, int number,
@@ -83,11 +98,13 @@ int dm_migrate(struct dm_connection *connection, const struct dm_migration *migr
                struct dm_buf *why)
 {
     sqlite3_int64 version = 0;
-    int err = check_owner(connection, &version, why);
+    int err = dm_migrate_version(connection, &version, why);
     if (err == DM_OK)
-        err = check_version(version, count, why);
+        err = dm_migrate_known(version, count, why);
     if (err == DM_OK)
         err = set_wal(connection, why);
+    if (err == DM_OK)
+        err = empty_log(connection, why);
     for (int i = (int)version; i < count && err == DM_OK; i++)
         err = apply(connection, &migrations[i], i + 1, why);
     return err;

@@ -43,11 +43,23 @@ static void wait_to_retry(struct dm_writer *writer)
         writer->retry_after = RETRY_MS_MAX;
 }
 
+/* A disk that is full, and a file that is locked or read-only, say so before any sync. */
+static void note_doubt(struct dm_writer *writer, int rc)
+{
+    rc &= 0xff;
+    if (rc != SQLITE_FULL && rc != SQLITE_BUSY && rc != SQLITE_READONLY)
+        writer->doubtful = true;
+    if (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB)
+        dm_readers_suspect(writer->readers);
+}
+
 /* Logs, and leaves the connection closed, whatever state its transaction was in. */
 static void go_down(struct dm_writer *writer, const char *event)
 {
     char code[16]; /* "disk I/O error" has some thirty kinds */
-    snprintf(code, sizeof code, "%d", sqlite3_extended_errcode(writer->connection.db));
+    int rc = sqlite3_extended_errcode(writer->connection.db);
+    snprintf(code, sizeof code, "%d", rc);
+    note_doubt(writer, rc);
     dm_log(DM_LOG_ERROR, event, "error", dm_connection_error(&writer->connection), "sqlite_code",
            code, NULL);
     atomic_store(&writer->state, DM_WRITER_DOWN);
@@ -59,15 +71,20 @@ static void go_down(struct dm_writer *writer, const char *event)
 
 /* A small commit that changes nothing but writes a page: that the file opens says little of
  * whether the disk takes writes. */
-static int probe(struct dm_connection *connection)
+static int probe(struct dm_writer *writer)
 {
+    struct dm_connection *connection = &writer->connection;
     char sql[64];
     snprintf(sql, sizeof sql, "PRAGMA user_version = %d", dm_migration_count);
-    int rc = dm_connection_run(connection, DM_STATEMENT_BEGIN);
+    int rc = writer->doubtful ? dm_connection_empty_log(connection) : SQLITE_OK;
+    if (rc == SQLITE_OK)
+        rc = dm_connection_run(connection, DM_STATEMENT_BEGIN);
     if (rc == SQLITE_OK)
         rc = dm_connection_exec(connection, sql);
     if (rc == SQLITE_OK)
         rc = dm_connection_run(connection, DM_STATEMENT_COMMIT);
+    if (rc != SQLITE_OK)
+        note_doubt(writer, rc);
     return rc;
 }
 
@@ -78,13 +95,16 @@ static void try_again(struct dm_writer *writer)
     if (rc == SQLITE_OK)
         rc = prepare(writer, &why);
     if (rc == SQLITE_OK) {
-        rc = probe(&writer->connection);
+        dm_connection_set_patience(&writer->connection, false); /* requests are waiting */
+        rc = probe(writer);
+        dm_connection_set_patience(&writer->connection, true);
         if (rc != SQLITE_OK) {
             dm_buf_add_slice(&why, dm_slice_of(dm_connection_error(&writer->connection)));
             dm_connection_close(&writer->connection); /* rolls back */
         }
     }
     if (rc == SQLITE_OK) {
+        writer->doubtful = false;
         atomic_store(&writer->state, DM_WRITER_SERVING);
         dm_log(DM_LOG_INFO, "store_recovered", NULL);
     } else {
@@ -101,17 +121,16 @@ static bool is_down(const struct dm_writer *writer)
     return atomic_load_explicit(&writer->state, memory_order_relaxed) == DM_WRITER_DOWN;
 }
 
-/* Sets each operation's err as if the commit came to pass; false if there is no transaction to
- * commit any more. */
-static bool apply_all(struct dm_writer *writer, struct dm_store_op *first)
+/* Sets each operation's err as if the commit came to pass; DM_APPLIED if it is to be tried. */
+static enum dm_applied apply_all(struct dm_writer *writer, struct dm_store_op *first)
 {
     for (struct dm_store_op *op = first; op; op = op->next) {
         enum dm_applied applied = dm_apply(&writer->connection, op);
-        if (applied == DM_APPLY_LOST)
-            return false;
+        if (applied == DM_APPLY_LOST || applied == DM_APPLY_DAMAGE)
+            return applied;
         op->err = applied == DM_APPLIED ? DM_OK : DM_ERR_UNAVAILABLE;
     }
-    return true;
+    return DM_APPLIED;
 }
 
 /* Those that had failed alone keep their error: of them it is known that nothing was written. */
@@ -123,18 +142,49 @@ static void fail_all(struct dm_store_op *first, int err)
     }
 }
 
+static void write_each(struct dm_writer *writer, struct dm_store_op *first);
+
+/* Nothing of the batch has been written. The one that met the damage fails, so that nobody else
+ * has to: each now goes in a transaction of its own. */
+static void step_around(struct dm_writer *writer, struct dm_store_op *first)
+{
+    dm_readers_suspect(writer->readers);
+    fail_all(first, DM_ERR_UNAVAILABLE);
+    if (dm_connection_run(&writer->connection, DM_STATEMENT_ROLLBACK) != SQLITE_OK) {
+        go_down(writer, "store_batch_failed");
+        return;
+    }
+    sqlite3_db_release_memory(writer->connection.db); /* the next one reads the page again */
+    if (first->next)
+        write_each(writer, first);
+}
+
 static void write_all(struct dm_writer *writer, struct dm_store_op *first)
 {
-    if (dm_connection_run(&writer->connection, DM_STATEMENT_BEGIN) != SQLITE_OK ||
-        !apply_all(writer, first)) {
+    enum dm_applied applied = DM_APPLY_LOST;
+    if (dm_connection_run(&writer->connection, DM_STATEMENT_BEGIN) == SQLITE_OK)
+        applied = apply_all(writer, first);
+    if (applied == DM_APPLY_LOST) {
         go_down(writer, "store_batch_failed");
         fail_all(first, DM_ERR_UNAVAILABLE);
+    } else if (applied == DM_APPLY_DAMAGE) {
+        step_around(writer, first);
     } else if (dm_connection_run(&writer->connection, DM_STATEMENT_COMMIT) != SQLITE_OK) {
         dm_metrics_add(writer->metrics, DM_METRIC_STORE_COMMIT_FAILURES, 1);
         go_down(writer, "store_commit_failed");
         fail_all(first, DM_ERR_COMMIT_UNKNOWN);
     } else {
         writer->retry_after = 0;
+    }
+}
+
+static void write_each(struct dm_writer *writer, struct dm_store_op *first)
+{
+    for (struct dm_store_op *op = first; op && !is_down(writer); op = op->next) {
+        struct dm_store_op *next = op->next;
+        op->next = NULL;
+        write_all(writer, op);
+        op->next = next;
     }
 }
 
@@ -185,6 +235,7 @@ static void report(struct dm_writer *writer)
     writer->checkpoints_counted = done;
     dm_metrics_set(writer->metrics, DM_METRIC_STORE_WAL_BYTES,
                    (uint64_t)writer->log_pages * DM_LOG_PAGE_BYTES);
+    dm_metrics_set(writer->metrics, DM_METRIC_STORE_WRITES_DOWN, is_down(writer));
 }
 
 static int64_t patience(const struct dm_writer *writer)
@@ -221,9 +272,11 @@ static void *run(void *self)
 }
 
 void dm_writer_init(struct dm_writer *writer, const struct dm_connection_settings *settings,
-                    const struct dm_post *post, struct dm_metrics *metrics)
+                    const struct dm_post *post, struct dm_metrics *metrics,
+                    struct dm_readers *readers)
 {
-    *writer = (struct dm_writer){.settings = *settings, .post = *post, .metrics = metrics};
+    *writer = (struct dm_writer){
+        .settings = *settings, .post = *post, .metrics = metrics, .readers = readers};
     writer->settings.kind = DM_CONNECTION_WRITER;
     dm_queue_init(&writer->queue);
     dm_checkpointer_init(&writer->checkpointer, settings, &writer->queue);
@@ -278,11 +331,17 @@ bool dm_writer_start(struct dm_writer *writer)
     return writer->started;
 }
 
-void dm_writer_stop(struct dm_writer *writer)
+void dm_writer_finish(struct dm_writer *writer)
 {
     dm_queue_close(&writer->queue);
     if (writer->started)
         pthread_join(writer->thread, NULL);
+    writer->started = false;
+}
+
+void dm_writer_stop(struct dm_writer *writer)
+{
+    dm_writer_finish(writer);
     dm_checkpointer_stop(&writer->checkpointer);
     dm_connection_close(&writer->connection); /* the last one: copies the log and removes it */
     dm_queue_dispose(&writer->queue);

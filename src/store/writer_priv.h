@@ -13,6 +13,7 @@
 #include "store/checkpoint_priv.h"
 #include "store/connection_priv.h"
 #include "store/queue_priv.h"
+#include "store/reader_priv.h"
 
 /*
  *            a commit, or a whole batch, fails: the connection is closed
@@ -29,6 +30,7 @@ struct dm_writer {
     struct dm_queue queue;
     struct dm_connection_settings settings;
     struct dm_post post;
+    struct dm_readers *readers; /* are told of damage */
     struct dm_checkpointer checkpointer;
     pthread_t thread;
     bool started;
@@ -40,15 +42,19 @@ struct dm_writer {
     uint32_t log_pages; /* of the write-ahead log, as the last commit left it */
     uint64_t checkpoints_counted;
     uint64_t retry_at, retry_after; /* while DOWN; monotonic milliseconds */
+    bool doubtful;                  /* a sync may have failed: the log is not to be built upon */
     bool slim;                      /* has given back its memory since it last worked */
 };
 
 void dm_writer_init(struct dm_writer *writer, const struct dm_connection_settings *settings,
-                    const struct dm_post *post, struct dm_metrics *metrics);
+                    const struct dm_post *post, struct dm_metrics *metrics,
+                    struct dm_readers *readers);
 
 /* Opens, migrates and sweeps. DM_OK, or an error and a sentence. */
 int dm_writer_open(struct dm_writer *writer, struct dm_buf *why) DM_MUST_CHECK;
 bool dm_writer_start(struct dm_writer *writer) DM_MUST_CHECK;
-void dm_writer_stop(struct dm_writer *writer); /* when its queue is empty; and disposes of it */
+void dm_writer_finish(struct dm_writer *writer); /* what is queued; joins the thread */
+void dm_writer_stop(
+    struct dm_writer *writer); /* finished or not; when its queue is empty; and disposes of it */
 
 #endif

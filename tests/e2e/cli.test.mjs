@@ -11,6 +11,7 @@ import { test } from "./lib/test.mjs";
 import { API_KEY, SECRET } from "./lib/token.mjs";
 import { until } from "./lib/wait.mjs";
 
+const COMMANDS = ["serve", "check-config", "token", "connect", "publish", "backup", "check", "inspect"];
 const WITH_SECRET = { DORMOUSE_JWT_SECRET: SECRET };
 
 // Where a command would leave a database, were one begun by mistake.
@@ -38,8 +39,8 @@ test("--version says the version, --help what there is to do", () => {
   assert.match(version.stdout, /^dormouse \d+\.\d+\.\d+\n$/);
   const help = run(["--help"], {});
   assert.equal(help.status, 0);
-  for (const word of ["serve", "check-config", "token", "connect", "publish"]) assert.match(help.stdout, new RegExp(`\\b${word}\\b`));
-  for (const command of ["serve", "check-config", "token", "connect", "publish"]) {
+  for (const word of COMMANDS) assert.match(help.stdout, new RegExp(`\\b${word}\\b`));
+  for (const command of COMMANDS) {
     const { status, stdout } = run([command, "--help"], {});
     assert.equal(status, 0, command);
     assert.ok(stdout.includes(`dormouse ${command}`), command);

@@ -1,6 +1,7 @@
 /* The command line as its user sees it: what is printed, and exit codes. Its servers are scripted
  * peers; stdout and stderr go through files. */
 #include "lib/peer.h"
+#include "lib/store_rig.h"
 
 #include <fcntl.h>
 
@@ -102,6 +103,9 @@ static void it_explains_itself(void **state)
     expect(RUN(empty_env, "token", "--user", "--help"), 0, "usage: dormouse token", NULL);
     expect(RUN(empty_env, "connect", "-h"), 0, "--filter type=order", NULL);
     expect(RUN(empty_env, "publish", "--help"), 0, "--payload JSON", NULL);
+    expect(RUN(empty_env, "backup", "--help"), 0, "--max-log SIZE", NULL);
+    expect(RUN(empty_env, "check", "--help"), 0, "usage: dormouse check", NULL);
+    expect(RUN(empty_env, "inspect", "--help"), 0, "--json", NULL);
 }
 
 static void serve_gets_the_configuration(void **state)
@@ -303,9 +307,117 @@ static void publish_posts_and_prints(void **state)
            "dormouse: /nonexistent/s: No such file or directory\n");
 }
 
+/* The commands that look at a database: one, closed again, with a session and what it owes. */
+static void make_database(struct store_rig *rig)
+{
+    struct dm_uuid session = store_rig_id(1), envelope = store_rig_id(9);
+    struct dm_store_op *op = store_rig_save("ann", 1, "[]");
+    store_rig_init(rig);
+    assert_int_equal(store_rig_open(rig), DM_OK);
+    dm_store_op_add_pending(op, &envelope, &session);
+    assert_int_equal(store_rig_finish(rig, op), DM_OK);
+    dm_database_close(&rig->database);
+}
+
+static void backup_copies_and_check_is_content(void **state)
+{
+    (void)state;
+    struct store_rig rig;
+    char copy[128], again[160];
+    make_database(&rig);
+    snprintf(copy, sizeof copy, "%s/copy.db", rig.folder);
+    snprintf(again, sizeof again, "dormouse: %s: is there already", copy);
+    expect(RUN(empty_env, "backup", copy, "--database", rig.path), 0, "copy.db: 20480 bytes", NULL);
+    expect(RUN(empty_env, "backup", "--database", rig.path, copy), 1, NULL, again);
+    expect(RUN(empty_env, "check", "--database", copy), 0, "copy.db: sound\n", NULL);
+    assert_int_equal(unlink(copy), 0);
+    char *env[] = {(char[160]){0}, NULL};
+    snprintf(env[0], 160, "DORMOUSE_DATABASE=%s", rig.path);
+    expect(RUN(env, "backup", "--max-log=1MiB", copy), 0, "copy.db: ", NULL);
+
+    expect(RUN(env, "backup"), 2, NULL, "dormouse: a FILE to back up to is needed");
+    expect(RUN(env, "backup", ""), 2, NULL, "a FILE to back up to is needed");
+    expect(RUN(env, "backup", "--database", rig.path), 2, NULL, "a FILE to back up to is needed");
+    expect(RUN(env, "backup", copy, "--max-log", "much"), 2, NULL, "--max-log: must be a size");
+    expect(RUN(env, "backup", copy, "--maxlog=1"), 2, NULL, "dormouse: --maxlog");
+    expect(RUN(env, "backup", copy, "more"), 2, NULL, "is not expected");
+    expect(RUN(env, "backup", "x", "--database=/nowhere.db"), 1, NULL,
+           "dormouse: /nowhere.db: there is no such database; name it with --database\n");
+    store_rig_dispose(&rig);
+}
+
+static void check_says_what_is_wrong(void **state)
+{
+    (void)state;
+    struct store_rig rig;
+    struct dm_uuid session = store_rig_id(7), envelope = store_rig_id(8);
+    make_database(&rig);
+    struct dm_store_op *op = dm_store_op_create(DM_STORE_SAVE_USER, 0, NULL);
+    dm_store_op_add_pending(op, &envelope, &session);
+    assert_int_equal(store_rig_open(&rig), DM_OK);
+    assert_int_equal(store_rig_finish(&rig, op), DM_OK);
+    expect(RUN(empty_env, "check", "--database", rig.path), 1,
+           "pending_ack_session: pending_ack of envelope 01000000-0000-0000-0000-000000000008 by",
+           ": 1 thing is wrong\n");
+    expect(RUN(empty_env, "check", "--database=/nowhere.db"), 1, NULL, "there is no such database");
+    expect(RUN(empty_env, "check", "surprise"), 2, NULL, "is not expected");
+    store_rig_dispose(&rig);
+}
+
+#define METRICS                                                                                    \
+    "# TYPE dormouse_sessions gauge\ndormouse_sessions 12\n"                                       \
+    "dormouse_objects{kind=\"user\",state=\"awake\"} 3\n"                                          \
+    "dormouse_objects{kind=\"user\",state=\"asleep\"} 4\n"
+#define LIVE "\"answers\":true,\"sessions\":12,\"awake\":3,\"asleep\":4}}\n"
+
+/* Inspects with a server that gives that answer. */
+static void expect_inspect(char **env, const char *database, struct dm_slice answer,
+                           const char *out, const char *sent)
+{
+    struct peer peer = {.answer = answer};
+    peer_start(&peer);
+    expect(
+        RUN(env, "inspect", "--json", "--url", peer.url, "--database", (char *)(uintptr_t)database),
+        0, out, NULL);
+    peer_join(&peer);
+    if (!strstr(dm_buf_text(&peer.got), "GET /metrics HTTP/1.1\r\n") ||
+        !strstr(peer.got.bytes, sent))
+        fail_msg("sent: %s", peer.got.bytes);
+    peer_dispose(&peer);
+}
+
+static void inspect_counts_and_asks_the_server(void **state)
+{
+    (void)state;
+    struct store_rig rig;
+    make_database(&rig);
+    const struct dm_slice good = DM_SLICE("HTTP/1.1 200 x\r\n\r\n" METRICS);
+    expect_inspect(full_env, rig.path, good, "\"users\":1,\"sessions\":1,\"pendingAcks\":1,",
+                   "Bearer " API_KEY "\r\n");
+    expect_inspect(full_env, rig.path, good, LIVE, "Bearer " API_KEY "\r\n");
+    expect_inspect(secret_env, rig.path, good, LIVE, "Bearer eyJ");
+    expect_inspect(empty_env, rig.path, good, LIVE, "\r\n\r\n");
+    expect_inspect(full_env, rig.path, DM_SLICE("HTTP/1.1 403 x\r\nContent-Length: 0\r\n\r\n"),
+                   "\"answers\":false,\"why\":\"refused: 403\"}}\n", "");
+    expect_inspect(full_env, rig.path, DM_SLICE("HTTP/1.1 200 x\r\n\r\ndormouse_sessions 12\n"),
+                   "\"answers\":false,\"why\":\"its answer is not dormouse's metrics\"}}\n", "");
+    expect(RUN(full_env, "inspect", "--database", rig.path, "--listen", "127.0.0.1:1"), 0,
+           "server http://127.0.0.1:1\n  no answer: 127.0.0.1:1: Connection refused\n", NULL);
+    expect(RUN(full_env, "inspect", "--database", rig.path, "--listen", "127.0.0.1:1"), 0,
+           "  pending acks   1\n", NULL);
+    expect(RUN(full_env, "inspect", "--database", rig.path, "--key", "three"), 1, NULL,
+           "no key of that name");
+    expect(RUN(full_env, "inspect", "--database=/nowhere.db"), 1, NULL,
+           "there is no such database");
+    store_rig_dispose(&rig);
+}
+
 DM_UNIT_MAIN(cmocka_unit_test(it_explains_itself), cmocka_unit_test(serve_gets_the_configuration),
              cmocka_unit_test(check_config_shows_all_but_secrets),
              cmocka_unit_test(token_mints_what_auth_takes),
              cmocka_unit_test(connect_prints_and_acknowledges),
              cmocka_unit_test(connect_says_why_it_ended),
-             cmocka_unit_test(publish_posts_and_prints))
+             cmocka_unit_test(publish_posts_and_prints),
+             cmocka_unit_test(backup_copies_and_check_is_content),
+             cmocka_unit_test(check_says_what_is_wrong),
+             cmocka_unit_test(inspect_counts_and_asks_the_server))
