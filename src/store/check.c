@@ -31,6 +31,8 @@ static const struct check {
                         " FROM session WHERE NOT dialect_ok(dialect)"},
     {"session_filters", "SELECT 'session ' || id_text(id) FROM session WHERE NOT "
                         "filters_ok(filters)"},
+    {"session_attachment", "SELECT 'session ' || id_text(id) FROM session"
+                           " WHERE attachment IS NOT NULL AND NOT json_valid(attachment)"},
     {"pending_ack_session", "SELECT 'pending_ack of envelope ' || id_text(envelope_id) ||"
                             " ' by session ' || id_text(session_id) || ', which has no row'"
                             " FROM pending_ack AS p WHERE NOT EXISTS"

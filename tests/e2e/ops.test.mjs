@@ -51,7 +51,7 @@ async function sleepers(dm, users) {
 /** Rows of 8 KiB beside the server's, so that a copy takes its time. */
 const fatten = (dm, count) =>
   sql(dm.database, `pragma busy_timeout=5000; with recursive n(i) as (select 1 union all select i+1 from n limit ${count})
-    insert into session select randomblob(16), 1208, 'ann', 'hopeflow', '[' || printf('{"type":"%.*c"}', 8000, 'x') || ']' from n`);
+    insert into session (id, slot, user_id, dialect, filters) select randomblob(16), 1208, 'ann', 'hopeflow', '[' || printf('{"type":"%.*c"}', 8000, 'x') || ']' from n`);
 
 /** Users come, are put to sleep, and go, until it is told to end: { stop(), round trips so far }. */
 function load(dm) {

@@ -227,6 +227,22 @@ test("refusals of too much at once are as documented", async (t) => {
   for (const { status } of await Promise.all(waiting)) assert.equal(status, 200);
 });
 
+test("refusals of what comes too often are as documented", async (t) => {
+  const often = await serve(t, { rate_requests: 1 });
+  await until("too often", async () => {
+    const answer = await call(often, "GET", "/users/{id}/presence");
+    return answer.status === 429 && refused(429, "rate_limited", Promise.resolve(answer)).then(() => true);
+  });
+  const failing = await serve(t, { rate_unauthenticated: 1 });
+  await until("failed too often", async () => {
+    const answer = await post(failing, "/publish", {}, { as: "Bearer junk" });
+    return answer.status === 429 && refused(429, "too_many_failures", Promise.resolve(answer)).then(() => true);
+  });
+  const crowded = await serve(t, { max_connections_per_address: 1 });
+  await crowded.connect("alice");
+  await refused(429, "max_connections_per_address", handshake(crowded, "/", { token: crowded.token("bob") }));
+});
+
 test("a store that takes no writes is answered as documented", async (t) => {
   const dm = await serve(t, { hibernate_after: "50ms" });
   const holder = spawn("sqlite3", [dm.database], { stdio: ["pipe", "pipe", "inherit"] });

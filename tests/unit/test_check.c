@@ -90,16 +90,23 @@ static const struct {
     {"UPDATE session SET slot = (slot + 1) % 4096 WHERE user_id = 'ann' AND filters = '[]'",
      "session_slot: session 01000000-0000-0000-0000-000000000002 has ",
      "UPDATE session SET slot = (slot + 4095) % 4096 WHERE user_id = 'ann' AND filters = '[]'"},
-    {"INSERT INTO session VALUES (" ID ", 1208, 'ann', 'kling\x1b[31mon', '[]')",
+    {"INSERT INTO session (id, slot, user_id, dialect, filters) VALUES (" ID
+     ", 1208, 'ann', 'kling\x1b[31mon', '[]')",
      "session_dialect: session " ID_TEXT " has 'kling?[31mon'\n",
      "DELETE FROM session WHERE id = " ID},
-    {"INSERT INTO session VALUES (" ID ", 1208, 'ann', 'hopeflow', '[{\"type\":}]')",
+    {"INSERT INTO session (id, slot, user_id, dialect, filters) VALUES (" ID
+     ", 1208, 'ann', 'hopeflow', '[{\"type\":}]')",
      "session_filters: session " ID_TEXT "\n", "DELETE FROM session WHERE id = " ID},
-    {"INSERT INTO session VALUES (" ID ", 1208, 'ann', 'hopeflow', '{}')",
+    {"INSERT INTO session (id, slot, user_id, dialect, filters) VALUES (" ID
+     ", 1208, 'ann', 'hopeflow', '{}')",
      "session_filters: session " ID_TEXT "\n", "DELETE FROM session WHERE id = " ID},
+    {"UPDATE session SET attachment = '{' WHERE filters = '[]'",
+     "session_attachment: session 01000000-0000-0000-0000-000000000002\n",
+     "UPDATE session SET attachment = NULL"},
     {"UPDATE session SET user_id = '..' WHERE filters = '[]'",
      "session_user: session 01000000-0000-0000-0000-000000000002\n", NULL},
-    {"PRAGMA ignore_check_constraints = ON; INSERT INTO session VALUES"
+    {"PRAGMA ignore_check_constraints = ON; INSERT INTO session (id, slot, user_id, dialect, "
+     "filters) VALUES"
      " (x'FF', 1208, 'ann', 'hopeflow', '[]')",
      "integrity: CHECK constraint failed in session\n", "DELETE FROM session WHERE id = x'FF'"},
     {"DROP INDEX session_by_user", "schema_missing: index session_by_user\n",

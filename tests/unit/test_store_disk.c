@@ -130,7 +130,8 @@ static struct dm_store_op *save_op(struct fixture *fixture, const struct deed *d
              pad);
     struct dm_store_op *op = store_rig_save(user_of(deed->item), 2 * deed->item, filters);
     if (deed->item < PAIRS)
-        dm_store_op_add_session(op, &second, DM_SLICE("hopeflow"), dm_slice_of(filters));
+        dm_store_op_add_session(op, &second, DM_SLICE("hopeflow"), dm_slice_of(filters),
+                                DM_NO_SLICE);
     dm_store_op_add_pending(op, &envelope, &first);
     return op;
 }
