@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/log.h"
 #include "lib/fault_vfs.h"
 #include "lib/store_rig.h"
 #include "lib/unit.h"
@@ -324,6 +323,7 @@ static int setup(void **state)
     struct fixture *fixture = *state = DM_NEW(struct fixture);
     const char *seed = getenv("DM_DISK_SEED");
     fixture->random = seed ? strtoull(seed, NULL, 10) : 1;
+    print_message("DM_DISK_SEED=%llu\n", (unsigned long long)fixture->random);
     fault_vfs_install(&fixture->faults);
     atomic_store(&fixture->faults.no_real_syncs, true);
     store_rig_init(&fixture->rig);
@@ -367,8 +367,6 @@ static void cut_and_look(struct fixture *fixture)
 /* Works while the plan strikes; then all is well again. True: it has struck. */
 static bool survive(struct fixture *fixture, const struct fault_plan *plan)
 {
-    fprintf(stderr, "kind %d call %d file %d code %d nth %u times %u\n", plan->kind, plan->call,
-            plan->file, plan->code, plan->nth, plan->times);
     fault_vfs_plan(&fixture->faults, plan);
     work(fixture);
     unsigned struck = fault_vfs_struck(&fixture->faults);
@@ -473,7 +471,8 @@ static void fail_a_sync(struct fixture *fixture)
     fill_log(fixture); /* the helper's connection fails, and goes */
     atomic_store(&fixture->faults.read_error, SQLITE_IOERR_READ);
     assert_int_equal(store_rig_finish(rig, store_rig_load("ann")), DM_ERR_UNAVAILABLE);
-    atomic_store(&fixture->faults.read_error, 0); /* the reader's has gone, too */
+    atomic_store(&fixture->faults.open_error, SQLITE_CANTOPEN); /* the reader's has gone, too */
+    atomic_store(&fixture->faults.read_error, 0);
     usleep(100000);
     struct fault_plan plan = {FAULT_FAIL, FAULT_SYNC, SHADOW_LOG, SQLITE_IOERR_FSYNC, 1, 1};
     struct deed deed = {SAVE, 0, ++fixture->version, 0};
@@ -500,6 +499,7 @@ static void nothing_is_built_upon_a_failed_sync(void **state)
     struct fixture *fixture = *state;
     fail_a_sync(fixture);
     atomic_store(&fixture->faults.base_write_error, 0);
+    atomic_store(&fixture->faults.open_error, 0);
     await_recovery(fixture);
     save_well_and_cut(fixture);
 }
@@ -510,6 +510,7 @@ static void nor_by_the_next_process(void **state)
     fail_a_sync(fixture);
     dm_database_close(&fixture->rig.database); /* as if killed: the log stays */
     atomic_store(&fixture->faults.base_write_error, 0);
+    atomic_store(&fixture->faults.open_error, 0);
     fixture->items[0].versions[fixture->items[0].count++] = ABSENT; /* the sweep may have it */
     open_store(fixture);
     save_well_and_cut(fixture);
@@ -567,17 +568,7 @@ static void lost_writes_are_no_crash(void **state)
 
 #define DISK(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        DISK(what_was_answered_is_there_after_a_fault),
-        DISK(what_was_answered_is_there_after_a_power_cut),
-        DISK(nothing_is_built_upon_a_failed_sync),
-        DISK(nor_by_the_next_process),
-        DISK(a_lying_disk_loses_the_end_and_nothing_else),
-        DISK(lost_writes_are_no_crash),
-    };
-    if (!getenv("DM_DISK_LOUD")) /* thousands of failures are told otherwise */
-        (void)!freopen("/dev/null", "w", stderr);
-    return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
-}
+DM_UNIT_MAIN(DISK(what_was_answered_is_there_after_a_fault),
+             DISK(what_was_answered_is_there_after_a_power_cut),
+             DISK(nothing_is_built_upon_a_failed_sync), DISK(nor_by_the_next_process),
+             DISK(a_lying_disk_loses_the_end_and_nothing_else), DISK(lost_writes_are_no_crash))
