@@ -211,6 +211,7 @@ struct dm_shard {
     struct dm_slab expiries;      /* struct expiry */
     struct dm_index expiry_index; /* session to struct expiry */
     struct dm_heap expiry_timers;
+    uint32_t endings;        /* users whose sessions were all ended */
     uint64_t expire_at;      /* when rows of sessions past their window go; 0: none is known */
     uint64_t store_retry_at; /* after a failed save: no other before this */
     uint32_t ops_out;        /* operations at the store */
@@ -291,8 +292,11 @@ uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admis
                         uint32_t sock);
 void dm_resume_confirm(struct dm_shard *shard, struct session *session); /* its first frame */
 void dm_resume_drop(struct dm_shard *shard, uint32_t session);           /* before its state goes */
+void dm_resume_end(struct dm_shard *shard, const struct session *session); /* but its row stays */
 void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission);
-void dm_resume_forget_dropped(struct dm_shard *shard, struct dm_slice user_id);
+void dm_resume_end_user(struct dm_shard *shard, struct dm_slice user_id,
+                        void (*done)(void *context, int err, struct dm_shard *shard),
+                        void *context);
 uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now);
 
 /* expiry.c: sessions whose identity ends */

@@ -50,6 +50,7 @@ void dm_resume_begin(struct dm_shard *shard, struct dm_admission *admission)
     struct dm_store_op *op = dm_store_op_create(kind, shard->options.number, stored);
     struct dm_uuid id = dm_shard_mint(shard);
     uint64_t wall = dm_shard_wall(shard);
+    admission->endings = shard->endings;
     op->caller = admission;
     op->user_id = dm_store_op_add_text(op, user_of(admission));
     dm_store_op_add_session(op, &id, dm_slice_of(dm_dialect_of(admission->dialect)->name),
@@ -90,8 +91,26 @@ void dm_resume_confirm(struct dm_shard *shard, struct session *session)
     submit(shard, DM_STORE_CONFIRM_SESSION, &session->id);
 }
 
+/* Its pending acks are still read from its row: until then nobody may resume it. */
+void dm_resume_end(struct dm_shard *shard, const struct session *session)
+{
+    submit(shard, DM_STORE_END_SESSION, &session->id);
+}
+
+static uint32_t find(const struct dm_shard *shard, uint32_t user, const struct dm_uuid *id)
+{
+    uint32_t i = user_at(shard, user)->first_session;
+    while (i && !dm_uuid_eq(&session_at(shard, i)->id, id))
+        i = session_at(shard, i)->next;
+    return i;
+}
+
 void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission)
 {
+    uint32_t user = dm_user_find(shard, user_of(admission));
+    uint32_t index = user ? find(shard, user, &admission->session_id) : 0;
+    if (index && !(session_at(shard, index)->flags & SESSION_GONE))
+        return; /* another socket has it */
     submit(shard, admission->resumed ? DM_STORE_DROP_SESSION : DM_STORE_FORGET_SESSION,
            &admission->session_id);
     expect_expiry(shard);
@@ -113,23 +132,53 @@ void dm_resume_drop(struct dm_shard *shard, uint32_t index)
     expect_expiry(shard);
 }
 
-void dm_resume_forget_dropped(struct dm_shard *shard, struct dm_slice user_id)
+struct ending {
+    void (*done)(void *context, int err, struct dm_shard *shard);
+    void *context;
+};
+
+static void user_ended(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
+    struct ending *ending = op->caller;
+    shard->ops_out--;
+    ending->done(ending->context, op->err, shard);
+    free(ending);
+    dm_store_op_destroy(op);
+}
+
+void dm_resume_end_user(struct dm_shard *shard, struct dm_slice user_id,
+                        void (*done)(void *context, int err, struct dm_shard *shard), void *context)
 {
     struct dm_store_op *op =
-        dm_store_op_create(DM_STORE_FORGET_DROPPED, shard->options.number, forgotten);
+        dm_store_op_create(DM_STORE_END_USER, shard->options.number, user_ended);
+    struct ending *ending = DM_NEW(struct ending);
+    *ending = (struct ending){done, context};
+    shard->endings++;
     op->user_id = dm_store_op_add_text(op, user_id);
+    op->caller = ending;
+    dm_shard_submit(shard, op);
+}
+
+/* What was submitted between the row's reading and now may have ended it, or have said that it
+ * dropped: it is connected, and to be found by its secrets. */
+static void reopen(struct dm_shard *shard, const struct dm_store_session *row,
+                   const struct dm_admission *admission)
+{
+    struct dm_store_op *op =
+        dm_store_op_create(DM_STORE_REOPEN_SESSION, shard->options.number, forgotten);
+    const struct dm_store_op *from = admission->row;
+    op->user_id = dm_store_op_add_text(op, user_of(admission));
+    dm_store_op_add_session(op, &row->id, dm_store_op_text(from, row->dialect),
+                            dm_store_op_text(from, row->filters),
+                            dm_store_op_text(from, row->attachment));
+    memcpy(op->resume, admission->resumed ? admission->resume : admission->next_resume,
+           sizeof op->resume); /* a new session has no earlier secret */
+    memcpy(op->next_resume, admission->next_resume, sizeof op->next_resume);
     dm_shard_submit(shard, op);
 }
 
 /* --- a socket for the session --- */
-
-static uint32_t find(const struct dm_shard *shard, uint32_t user, const struct dm_uuid *id)
-{
-    uint32_t i = user_at(shard, user)->first_session;
-    while (i && !dm_uuid_eq(&session_at(shard, i)->id, id))
-        i = session_at(shard, i)->next;
-    return i;
-}
 
 /* The session is here: its socket has not been missed yet, or its drop waits for the user's wake.
  */
@@ -167,7 +216,15 @@ static uint32_t bring_back(struct dm_shard *shard, uint32_t user,
     return index;
 }
 
-/* The row is what the session had at its last write, and native commands are written at once. */
+/* A session that was there has more than its row: what it wrote since that was read. */
+static struct dm_slice attachment_of(const struct dm_shard *shard, const struct session *session,
+                                     const struct dm_store_op *op,
+                                     const struct dm_store_session *row)
+{
+    return session->state ? state_at(shard, session->state)->attachment
+                          : dm_store_op_text(op, row->attachment);
+}
+
 static void welcome(struct dm_shard *shard, const struct session *session,
                     const struct dm_store_session *row, const struct dm_admission *admission)
 {
@@ -176,7 +233,7 @@ static void welcome(struct dm_shard *shard, const struct session *session,
         .resume = dm_slice(admission->next_secret, sizeof admission->next_secret),
         .user_id = user_of(admission),
         .resumed = admission->resumed,
-        .attachment = dm_store_op_text(admission->row, row->attachment),
+        .attachment = attachment_of(shard, session, admission->row, row),
     };
     dm_buf_clear(&shard->text);
     dm_dialect_of(session->dialect)->welcome(&welcome, &shard->text);
@@ -196,6 +253,8 @@ uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admis
         session_at(shard, index)->flags |= SESSION_UNCONFIRMED;
         dm_metrics_add(shard->metrics, DM_METRIC_RESUMES, 1);
     }
+    if (admission->resumed || admission->endings != shard->endings)
+        reopen(shard, &row, admission);
     welcome(shard, session_at(shard, index), &row, admission);
     return index;
 }

@@ -30,6 +30,7 @@ struct dm_admission {
     /* Answered. */
     int err; /* DM_OK, DM_ERR_MAX_CONNECTIONS; where it resumes the store's, too */
     struct dm_uuid session_id;
+    uint32_t endings;        /* the owner's count of disconnects, when it asked the store */
     bool resumed;            /* the session was there before */
     struct dm_store_op *row; /* and is this; dm_admission_dispose frees it */
 

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "hub/hub_priv.h"
 
 enum { ARRIVAL_MS = 100 /* a socket's way from its handshake's answer to its owner, at most */ };
@@ -116,24 +117,40 @@ static void answer(struct dm_mail *mail, struct dm_shard *here)
     call->done(call, here);
 }
 
-static void carry_out(struct dm_shard *shard, struct dm_user_call *call)
+static void send_back(struct dm_shard *shard, struct dm_user_call *call)
 {
-    uint32_t user = dm_user_find(shard, call->user_id);
-    call->connections = 0;
-    if (user && call->question == DM_USER_PRESENCE)
-        call->connections = user_at(shard, user)->session_count;
-    else if (user)
-        call->connections = dm_user_close_sessions(shard, user, 1000, call->reason);
-    if (call->question == DM_USER_DISCONNECT && shard->options.resume_window_ms)
-        dm_resume_forget_dropped(shard, call->user_id);
-    if (call->question == DM_USER_DISCONNECT)
-        dm_metrics_add(shard->metrics, DM_METRIC_CLOSED_BY_BACKEND, call->connections);
     if (call->origin == shard->options.number) {
         call->done(call, shard);
         return;
     }
     call->mail.run = answer;
     shard->ports.post.send(shard->ports.post.self, call->origin, &call->mail);
+}
+
+static void ended(void *context, int err, struct dm_shard *shard)
+{
+    struct dm_user_call *call = context;
+    call->err = err;
+    send_back(shard, call);
+}
+
+static void carry_out(struct dm_shard *shard, struct dm_user_call *call)
+{
+    uint32_t user = dm_user_find(shard, call->user_id);
+    call->connections = 0;
+    call->err = DM_OK;
+    if (call->question == DM_USER_PRESENCE) {
+        call->connections = user ? user_at(shard, user)->session_count : 0;
+        send_back(shard, call);
+        return;
+    }
+    if (user)
+        call->connections = dm_user_close_sessions(shard, user, 1000, call->reason);
+    dm_metrics_add(shard->metrics, DM_METRIC_CLOSED_BY_BACKEND, call->connections);
+    if (shard->options.resume_window_ms) /* answered once it is certain that none comes back */
+        dm_resume_end_user(shard, call->user_id, ended, call);
+    else
+        send_back(shard, call);
 }
 
 static bool awaits_sockets(const struct dm_shard *shard, const struct dm_user_call *call)

@@ -163,7 +163,8 @@ static bool has_reason(const struct dm_shard *shard, const struct user *user)
 {
     return user->first_session || user->places || user->first_delivery ||
            user->state == USER_WAKING || user->state == USER_SAVING ||
-           (user->awake && !dm_list_empty(&awake_at(shard, user->awake)->waiting));
+           (user->awake && (awake_at(shard, user->awake)->writes ||
+                            !dm_list_empty(&awake_at(shard, user->awake)->waiting)));
 }
 
 static void verify_users(const struct dm_shard *shard, struct census *census)

@@ -29,8 +29,12 @@ enum dm_store_kind {
                                * `next_resume`: it and its pending acks are added, `resumed` is set;
                                * else as OPEN_SESSION. Both secrets count until it is confirmed */
     DM_STORE_CONFIRM_SESSION, /* of `session_id` only the latest secret counts from here on */
+    DM_STORE_END_SESSION,     /* `session_id` cannot be resumed any more; its row stays */
     DM_STORE_DROP_SESSION,    /* `session_id` has no socket since `now` */
-    DM_STORE_FORGET_DROPPED,  /* deletes the sessions of `user_id` that have no socket */
+    DM_STORE_END_USER,        /* no session of `user_id` can be resumed any more; those without a
+                               * socket are deleted */
+    DM_STORE_REOPEN_SESSION,  /* `sessions[0]` is connected, be its row there or not, and is resumed
+                               * by `next_resume`, or by `resume` until it is confirmed */
     DM_STORE_EXPIRE_SESSIONS, /* deletes those that have had none since before `oldest` */
     DM_STORE_FORGET_SESSION,  /* deletes `session_id`'s row and its pending acks */
     DM_STORE_FORGET_PENDING,  /* deletes the pair (`envelope_id`, `session_id`) */

@@ -8,23 +8,6 @@
 #include "base/log.h"
 #include "model/name.h"
 
-static int save_session(struct dm_connection *connection, const struct dm_store_op *op,
-                        const struct dm_store_session *session)
-{
-    sqlite3_stmt *save = dm_connection_at(connection, DM_STATEMENT_SAVE_SESSION);
-    struct dm_slice user_id = dm_store_op_text(op, op->user_id);
-    dm_statement_bind_uuid(save, 1, &session->id);
-    dm_statement_bind_number(save, 2, dm_slot_of(user_id));
-    dm_statement_bind_text(save, 3, user_id);
-    dm_statement_bind_text(save, 4, dm_store_op_text(op, session->dialect));
-    dm_statement_bind_text(save, 5, dm_store_op_text(op, session->filters));
-    if (session->attachment.len)
-        dm_statement_bind_text(save, 6, dm_store_op_text(op, session->attachment));
-    else
-        dm_statement_bind_none(save, 6);
-    return dm_statement_run(save);
-}
-
 static int run_pair(struct dm_connection *connection, enum dm_statement id,
                     const struct dm_uuid *session_id, const struct dm_uuid *envelope_id)
 {
@@ -46,7 +29,7 @@ static int save_user(struct dm_connection *connection, const struct dm_store_op 
 {
     int rc = SQLITE_OK;
     for (uint32_t i = 0; i < op->session_count && rc == SQLITE_OK; i++)
-        rc = save_session(connection, op, &op->sessions[i]);
+        rc = dm_apply_save(connection, op, &op->sessions[i]);
     for (uint32_t i = 0; i < op->pending_count && rc == SQLITE_OK; i++)
         rc = run_pair(connection, DM_STATEMENT_SAVE_PENDING, &op->pending[i].session_id,
                       &op->pending[i].envelope_id);
@@ -69,13 +52,6 @@ static int drop_session(struct dm_connection *connection, const struct dm_store_
     return dm_statement_run(statement);
 }
 
-static int forget_dropped(struct dm_connection *connection, const struct dm_store_op *op)
-{
-    sqlite3_stmt *statement = dm_connection_at(connection, DM_STATEMENT_FORGET_DROPPED);
-    dm_statement_bind_text(statement, 1, dm_store_op_text(op, op->user_id));
-    return dm_statement_run(statement);
-}
-
 static int carry_out(struct dm_connection *connection, struct dm_store_op *op)
 {
     switch (op->kind) {
@@ -85,10 +61,14 @@ static int carry_out(struct dm_connection *connection, struct dm_store_op *op)
         return dm_apply_resume(connection, op);
     case DM_STORE_CONFIRM_SESSION:
         return run_one(connection, DM_STATEMENT_CONFIRM_SESSION, &op->session_id);
+    case DM_STORE_END_SESSION:
+        return run_one(connection, DM_STATEMENT_END_SESSION, &op->session_id);
     case DM_STORE_DROP_SESSION:
         return drop_session(connection, op);
-    case DM_STORE_FORGET_DROPPED:
-        return forget_dropped(connection, op);
+    case DM_STORE_END_USER:
+        return dm_apply_end_user(connection, op);
+    case DM_STORE_REOPEN_SESSION:
+        return dm_apply_reopen(connection, op);
     case DM_STORE_EXPIRE_SESSIONS:
         return dm_apply_expire(connection, op);
     case DM_STORE_SAVE_USER:
@@ -111,7 +91,7 @@ static bool is_one_statement(const struct dm_store_op *op)
     if (op->kind == DM_STORE_SAVE_USER)
         return op->session_count + op->pending_count <= 1;
     return op->kind != DM_STORE_FORGET_SESSION && op->kind != DM_STORE_RESUME_SESSION &&
-           op->kind != DM_STORE_EXPIRE_SESSIONS;
+           op->kind != DM_STORE_END_USER && op->kind != DM_STORE_EXPIRE_SESSIONS;
 }
 
 /* Undoes what a failed operation has done so far; SQLite may have rolled all back already. */

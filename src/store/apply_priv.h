@@ -15,6 +15,10 @@ enum dm_applied {
 enum dm_applied dm_apply(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 
 /* resume.c; inside a savepoint: SQLITE_OK or an error. */
+int dm_apply_save(struct dm_connection *connection, const struct dm_store_op *op,
+                  const struct dm_store_session *session) DM_MUST_CHECK;
+int dm_apply_reopen(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
+int dm_apply_end_user(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
 int dm_apply_open(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
 int dm_apply_resume(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 int dm_apply_expire(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;

@@ -3,17 +3,57 @@
 #include "store/apply_priv.h"
 #include "store/rows_priv.h"
 
+/* The first six columns, in their order. */
+static void bind_session(sqlite3_stmt *statement, const struct dm_store_op *op,
+                         const struct dm_store_session *session)
+{
+    struct dm_slice user_id = dm_store_op_text(op, op->user_id);
+    dm_statement_bind_uuid(statement, 1, &session->id);
+    dm_statement_bind_number(statement, 2, dm_slot_of(user_id));
+    dm_statement_bind_text(statement, 3, user_id);
+    dm_statement_bind_text(statement, 4, dm_store_op_text(op, session->dialect));
+    dm_statement_bind_text(statement, 5, dm_store_op_text(op, session->filters));
+    if (session->attachment.len)
+        dm_statement_bind_text(statement, 6, dm_store_op_text(op, session->attachment));
+    else
+        dm_statement_bind_none(statement, 6);
+}
+
+int dm_apply_save(struct dm_connection *connection, const struct dm_store_op *op,
+                  const struct dm_store_session *session)
+{
+    sqlite3_stmt *save = dm_connection_at(connection, DM_STATEMENT_SAVE_SESSION);
+    bind_session(save, op, session);
+    return dm_statement_run(save);
+}
+
+int dm_apply_reopen(struct dm_connection *connection, const struct dm_store_op *op)
+{
+    sqlite3_stmt *reopen = dm_connection_at(connection, DM_STATEMENT_REOPEN_SESSION);
+    bind_session(reopen, op, &op->sessions[0]);
+    dm_statement_bind_bytes(reopen, 7, op->next_resume, sizeof op->next_resume);
+    dm_statement_bind_bytes(reopen, 8, op->resume, sizeof op->resume);
+    return dm_statement_run(reopen);
+}
+
+int dm_apply_end_user(struct dm_connection *connection, const struct dm_store_op *op)
+{
+    static const enum dm_statement statements[] = {DM_STATEMENT_END_USER,
+                                                   DM_STATEMENT_FORGET_DROPPED};
+    int rc = SQLITE_OK;
+    for (size_t i = 0; i < DM_COUNT(statements) && rc == SQLITE_OK; i++) {
+        sqlite3_stmt *statement = dm_connection_at(connection, statements[i]);
+        dm_statement_bind_text(statement, 1, dm_store_op_text(op, op->user_id));
+        rc = dm_statement_run(statement);
+    }
+    return rc;
+}
+
 int dm_apply_open(struct dm_connection *connection, const struct dm_store_op *op)
 {
     sqlite3_stmt *open = dm_connection_at(connection, DM_STATEMENT_OPEN_SESSION);
-    const struct dm_store_session *session = &op->sessions[0];
-    struct dm_slice user_id = dm_store_op_text(op, op->user_id);
-    dm_statement_bind_uuid(open, 1, &session->id);
-    dm_statement_bind_number(open, 2, dm_slot_of(user_id));
-    dm_statement_bind_text(open, 3, user_id);
-    dm_statement_bind_text(open, 4, dm_store_op_text(op, session->dialect));
-    dm_statement_bind_text(open, 5, dm_store_op_text(op, session->filters));
-    dm_statement_bind_bytes(open, 6, op->next_resume, sizeof op->next_resume);
+    bind_session(open, op, &op->sessions[0]);
+    dm_statement_bind_bytes(open, 7, op->next_resume, sizeof op->next_resume);
     return dm_statement_run(open);
 }
 
