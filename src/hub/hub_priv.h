@@ -68,7 +68,7 @@ struct session {
     uint32_t state;            /* struct session_state, or 0 */
     uint8_t dialect;           /* enum dm_dialect_id */
     uint8_t flags;
-    uint16_t spare;
+    unsigned char print[DM_RESUME_PRINT_LEN]; /* of the secret that its welcome gave it */
 };
 
 struct session_state {
@@ -289,8 +289,8 @@ void dm_shard_forget_rows(struct dm_shard *shard, enum dm_store_kind kind,
 void dm_resume_begin(struct dm_shard *shard, struct dm_admission *admission); /* asks the store */
 uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admission,
                         uint32_t sock);
-void dm_resume_confirm(struct dm_shard *shard, struct session *session); /* its first frame */
-void dm_resume_drop(struct dm_shard *shard, uint32_t session);           /* before its state goes */
+void dm_resume_confirm(struct dm_shard *shard, uint32_t session); /* its first frame */
+void dm_resume_drop(struct dm_shard *shard, uint32_t session);    /* before its state goes */
 void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission);
 void dm_resume_forget_dropped(struct dm_shard *shard, struct dm_slice user_id);
 uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now);

@@ -84,10 +84,28 @@ static void expect_expiry(struct dm_shard *shard)
         shard->expire_at = dm_shard_now(shard) + shard->options.resume_window_ms;
 }
 
-void dm_resume_confirm(struct dm_shard *shard, struct session *session)
+/* Where it failed the old secret still counts: the session's next frame confirms once more. */
+static void confirmed(struct dm_mail *mail, struct dm_shard *shard)
 {
+    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
+    struct session *session = dm_slab_peek(&shard->sessions, op->user);
+    if (op->err && session && dm_uuid_eq(&session->id, &op->session_id))
+        session->flags |= SESSION_UNCONFIRMED;
+    forgotten(mail, shard);
+}
+
+/* By the time that it is carried out the store may have resumed the session once more: then the
+ * secret before is what this socket's client has, and perhaps all that it will get. */
+void dm_resume_confirm(struct dm_shard *shard, uint32_t index)
+{
+    struct session *session = session_at(shard, index);
+    struct dm_store_op *op =
+        dm_store_op_create(DM_STORE_CONFIRM_SESSION, shard->options.number, confirmed);
     session->flags &= (uint8_t)~SESSION_UNCONFIRMED;
-    submit(shard, DM_STORE_CONFIRM_SESSION, &session->id);
+    op->session_id = session->id;
+    op->user = index;
+    memcpy(op->next_resume, session->print, sizeof session->print);
+    dm_shard_submit(shard, op);
 }
 
 void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission)
@@ -192,6 +210,7 @@ uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admis
         take_over(shard, index, sock);
     else
         index = bring_back(shard, user, &row, admission, sock);
+    memcpy(session_at(shard, index)->print, admission->next_resume, DM_RESUME_PRINT_LEN);
     if (admission->resumed) {
         session_at(shard, index)->flags |= SESSION_UNCONFIRMED;
         dm_metrics_add(shard->metrics, DM_METRIC_RESUMES, 1);

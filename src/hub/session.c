@@ -382,7 +382,7 @@ static enum dm_session_answer take_message(struct dm_shard *shard, uint32_t inde
     struct dm_command command;
     dm_dialect_of(session->dialect)->read(message, binary, &shard->scratch, &command);
     if (session->flags & SESSION_UNCONFIRMED)
-        dm_resume_confirm(shard, session);
+        dm_resume_confirm(shard, index);
     if (answer_at_once(shard, index, &command))
         return DM_SESSION_TAKEN;
     if (user_at(shard, session->user)->state == USER_ASLEEP &&

@@ -17,6 +17,7 @@ enum dm_applied dm_apply(struct dm_connection *connection, struct dm_store_op *o
 /* resume.c; inside a savepoint: SQLITE_OK or an error. */
 int dm_apply_open(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
 int dm_apply_resume(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
+int dm_apply_confirm(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
 int dm_apply_expire(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
 
 #endif
