@@ -114,8 +114,8 @@ struct delivery {
     uint32_t awaited;
     uint32_t stored; /* some pending ack of it may have a row */
     uint32_t spare;
-    /* Sessions, in order, that have acked while a row of theirs was there: its deletion may be
-     * under way or have failed when the user is next loaded. */
+    /* struct dm_uuid: sessions, in order, that have acked while a row of theirs was there: its
+     * deletion may be under way or have failed when the user is next loaded. */
     struct dm_buf settled;
     /* struct dm_uuid: sessions that dropped with an ack awaited, and may come back with it. */
     struct dm_buf dropped;
@@ -350,9 +350,9 @@ uint32_t dm_delivery_find(const struct dm_shard *shard, uint32_t user,
                           const struct dm_uuid *envelope); /* 0: none is open */
 uint32_t dm_delivery_add(struct dm_shard *shard, uint32_t part, uint32_t user);
 void dm_delivery_remove(struct dm_shard *shard, uint32_t delivery);
-void dm_delivery_remember_settled(struct delivery *delivery, uint32_t session);
+void dm_delivery_remember_settled(struct delivery *delivery, const struct dm_uuid *session_id);
 bool dm_delivery_dropped(const struct delivery *delivery, const struct dm_uuid *session_id);
-bool dm_delivery_settled(const struct dm_shard *shard, uint32_t delivery, uint32_t session);
+bool dm_delivery_settled(const struct delivery *delivery, const struct dm_uuid *session_id);
 void dm_part_free(struct dm_shard *shard, uint32_t part);
 void dm_part_free_if_done(struct dm_shard *shard, uint32_t part);
 
