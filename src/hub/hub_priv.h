@@ -38,7 +38,7 @@
 
 enum user_state { USER_ASLEEP, USER_WAKING, USER_AWAKE, USER_SAVING };
 
-enum { INLINE_ID = 20 };
+enum { INLINE_ID = 20, ATTEMPT_LISTS = 256 };
 
 struct user {
     uint32_t first_session;
@@ -207,6 +207,7 @@ struct dm_shard {
     struct dm_list due;     /* AWAKE users whose deliveries waited for the wake */
     struct dm_list calls;   /* struct dm_user_call, that wait for sockets to arrive */
     struct dm_list due_calls;
+    struct dm_list attempts[ATTEMPT_LISTS]; /* struct attempt, by user */
     uint32_t recent_count, max_awake;
     struct dm_slab expiries;      /* struct expiry */
     struct dm_index expiry_index; /* session to struct expiry */
@@ -294,6 +295,21 @@ void dm_resume_drop(struct dm_shard *shard, uint32_t session);    /* before its 
 void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission);
 void dm_resume_forget_dropped(struct dm_shard *shard, struct dm_slice user_id);
 uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now);
+
+/* attempt.c: resumes on their way, and what becomes of their sessions meanwhile */
+enum attempt_note {
+    ATTEMPT_WRITTEN = 1, /* filters, attachment or pending acks of it were saved */
+    ATTEMPT_DROPPED = 2, /* its row says that it has no socket */
+    ATTEMPT_ENDED = 4,   /* it is not to be resumed */
+    ATTEMPT_BEATEN = 8,  /* a later attempt was answered: this one's secret is none any more */
+};
+struct attempt *dm_attempt_begin(struct dm_shard *shard, uint32_t user);
+void dm_attempt_found(struct dm_shard *shard, struct attempt *attempt,
+                      const struct dm_uuid *session_id);
+void dm_attempt_note(struct dm_shard *shard, uint32_t user,
+                     const struct dm_uuid *session_id, /* NULL: every one of the user's */
+                     enum attempt_note what);
+unsigned dm_attempt_end(struct attempt **attempt); /* what was noted */
 
 /* expiry.c: sessions whose identity ends */
 void dm_expiry_set(struct dm_shard *shard, uint32_t session, uint64_t expires_ms); /* 0: none */

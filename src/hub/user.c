@@ -127,6 +127,8 @@ static void carry_out(struct dm_shard *shard, struct dm_user_call *call)
     if (call->question == DM_USER_DISCONNECT && shard->options.resume_window_ms)
         dm_resume_forget_dropped(shard, call->user_id);
     if (call->question == DM_USER_DISCONNECT)
+        dm_attempt_note(shard, dm_user_find(shard, call->user_id), NULL, ATTEMPT_ENDED);
+    if (call->question == DM_USER_DISCONNECT)
         dm_metrics_add(shard->metrics, DM_METRIC_CLOSED_BY_BACKEND, call->connections);
     if (call->origin == shard->options.number) {
         call->done(call, shard);

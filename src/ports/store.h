@@ -30,6 +30,7 @@ enum dm_store_kind {
                                * else as OPEN_SESSION. Both secrets count until it is confirmed */
     DM_STORE_CONFIRM_SESSION, /* of `session_id` only the latest secret counts from here on, if
                                * that is the one whose hash begins as `next_resume` does */
+    DM_STORE_CONNECT_SESSION, /* `session_id` has a socket */
     DM_STORE_DROP_SESSION,    /* `session_id` has no socket since `now` */
     DM_STORE_FORGET_DROPPED,  /* deletes the sessions of `user_id` that have no socket */
     DM_STORE_EXPIRE_SESSIONS, /* deletes those that have had none since before `oldest` */

@@ -85,6 +85,8 @@ static int carry_out(struct dm_connection *connection, struct dm_store_op *op)
         return dm_apply_resume(connection, op);
     case DM_STORE_CONFIRM_SESSION:
         return dm_apply_confirm(connection, op);
+    case DM_STORE_CONNECT_SESSION:
+        return run_one(connection, DM_STATEMENT_CONNECT_SESSION, &op->session_id);
     case DM_STORE_DROP_SESSION:
         return drop_session(connection, op);
     case DM_STORE_FORGET_DROPPED:
