@@ -16,9 +16,10 @@ void dm_answer(struct dm_shard *shard, const struct session *session, struct dm_
     dm_session_send_text(shard, session->sock, dm_buf_slice(&shard->text));
 }
 
-/* Whom to answer: the session may have gone meanwhile, and its number be another's. */
+/* Whom to answer: the session may have gone meanwhile, and its number be another's; or it is on
+ * another socket, whose client has refs of its own. */
 struct addressee {
-    uint32_t session;
+    uint32_t session, sock;
     struct dm_uuid id;
     struct dm_slice ref;
     char bytes[];
@@ -28,12 +29,19 @@ static struct addressee *addressee_create(const struct dm_shard *shard, uint32_t
                                           struct dm_slice ref)
 {
     struct addressee *addressee = dm_alloc(sizeof *addressee + ref.len);
-    *addressee = (struct addressee){session, session_at(shard, session)->id, DM_NO_SLICE};
+    const struct session *its = session_at(shard, session);
+    *addressee = (struct addressee){session, its->sock, its->id, DM_NO_SLICE};
     if (ref.at) {
         memcpy(addressee->bytes, ref.at, ref.len);
         addressee->ref = dm_slice(addressee->bytes, ref.len);
     }
     return addressee;
+}
+
+static bool is_still(const struct session *session, const struct addressee *addressee)
+{
+    return dm_uuid_eq(&session->id, &addressee->id) && session->sock == addressee->sock &&
+           !(session->flags & SESSION_GONE);
 }
 
 static void written(struct dm_mail *mail, struct dm_shard *shard)
@@ -47,7 +55,7 @@ static void written(struct dm_mail *mail, struct dm_shard *shard)
         dm_user_mark_unwritten(shard, op->user);
         shard->store_retry_at = dm_shard_now(shard) + STORE_RETRY_MS;
     }
-    if (session && dm_uuid_eq(&session->id, &addressee->id) && !(session->flags & SESSION_GONE))
+    if (session && is_still(session, addressee))
         dm_answer(shard, session, addressee->ref, op->err, DM_NO_SLICE);
     dm_user_free_if_unused(shard, op->user);
     free(addressee);

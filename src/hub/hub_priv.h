@@ -38,7 +38,7 @@
 
 enum user_state { USER_ASLEEP, USER_WAKING, USER_AWAKE, USER_SAVING };
 
-enum { INLINE_ID = 20 };
+enum { INLINE_ID = 20, ATTEMPT_LISTS = 256 };
 
 struct user {
     uint32_t first_session;
@@ -68,7 +68,7 @@ struct session {
     uint32_t state;            /* struct session_state, or 0 */
     uint8_t dialect;           /* enum dm_dialect_id */
     uint8_t flags;
-    uint16_t spare;
+    unsigned char print[DM_RESUME_PRINT_LEN]; /* of the secret that its welcome gave it */
 };
 
 struct session_state {
@@ -114,8 +114,8 @@ struct delivery {
     uint32_t awaited;
     uint32_t stored; /* some pending ack of it may have a row */
     uint32_t spare;
-    /* Sessions, in order, that have acked while a row of theirs was there: its deletion may be
-     * under way or have failed when the user is next loaded. */
+    /* struct dm_uuid: sessions, in order, that have acked while a row of theirs was there: its
+     * deletion may be under way or have failed when the user is next loaded. */
     struct dm_buf settled;
     /* struct dm_uuid: sessions that dropped with an ack awaited, and may come back with it. */
     struct dm_buf dropped;
@@ -207,6 +207,7 @@ struct dm_shard {
     struct dm_list due;     /* AWAKE users whose deliveries waited for the wake */
     struct dm_list calls;   /* struct dm_user_call, that wait for sockets to arrive */
     struct dm_list due_calls;
+    struct dm_list attempts[ATTEMPT_LISTS]; /* struct attempt, by user */
     uint32_t recent_count, max_awake;
     struct dm_slab expiries;      /* struct expiry */
     struct dm_index expiry_index; /* session to struct expiry */
@@ -290,14 +291,29 @@ void dm_shard_forget_rows(struct dm_shard *shard, enum dm_store_kind kind,
 void dm_resume_begin(struct dm_shard *shard, struct dm_admission *admission); /* asks the store */
 uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admission,
                         uint32_t sock);
-void dm_resume_confirm(struct dm_shard *shard, struct session *session); /* its first frame */
-void dm_resume_drop(struct dm_shard *shard, uint32_t session);           /* before its state goes */
+void dm_resume_confirm(struct dm_shard *shard, uint32_t session); /* its first frame */
+void dm_resume_drop(struct dm_shard *shard, uint32_t session);    /* before its state goes */
 void dm_resume_end(struct dm_shard *shard, const struct session *session); /* but its row stays */
 void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission);
 void dm_resume_end_user(struct dm_shard *shard, struct dm_slice user_id,
                         void (*done)(void *context, int err, struct dm_shard *shard),
                         void *context);
 uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now);
+
+/* attempt.c: resumes on their way, and what becomes of their sessions meanwhile */
+enum attempt_note {
+    ATTEMPT_WRITTEN = 1, /* filters, attachment or pending acks of it were saved */
+    ATTEMPT_DROPPED = 2, /* its row says that it has no socket */
+    ATTEMPT_ENDED = 4,   /* it is not to be resumed */
+    ATTEMPT_BEATEN = 8,  /* a later attempt was answered: this one's secret is none any more */
+};
+struct attempt *dm_attempt_begin(struct dm_shard *shard, uint32_t user);
+void dm_attempt_found(struct dm_shard *shard, struct attempt *attempt,
+                      const struct dm_uuid *session_id);
+void dm_attempt_note(struct dm_shard *shard, uint32_t user,
+                     const struct dm_uuid *session_id, /* NULL: every one of the user's */
+                     enum attempt_note what);
+unsigned dm_attempt_end(struct attempt **attempt); /* what was noted */
 
 /* expiry.c: sessions whose identity ends */
 void dm_expiry_set(struct dm_shard *shard, uint32_t session, uint64_t expires_ms); /* 0: none */
@@ -354,9 +370,9 @@ uint32_t dm_delivery_find(const struct dm_shard *shard, uint32_t user,
                           const struct dm_uuid *envelope); /* 0: none is open */
 uint32_t dm_delivery_add(struct dm_shard *shard, uint32_t part, uint32_t user);
 void dm_delivery_remove(struct dm_shard *shard, uint32_t delivery);
-void dm_delivery_remember_settled(struct delivery *delivery, uint32_t session);
+void dm_delivery_remember_settled(struct delivery *delivery, const struct dm_uuid *session_id);
 bool dm_delivery_dropped(const struct delivery *delivery, const struct dm_uuid *session_id);
-bool dm_delivery_settled(const struct dm_shard *shard, uint32_t delivery, uint32_t session);
+bool dm_delivery_settled(const struct delivery *delivery, const struct dm_uuid *session_id);
 void dm_part_free(struct dm_shard *shard, uint32_t part);
 void dm_part_free_if_done(struct dm_shard *shard, uint32_t part);
 

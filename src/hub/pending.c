@@ -146,13 +146,13 @@ void dm_delivery_remove(struct dm_shard *shard, uint32_t index)
 }
 
 /* Where a session stands, or would stand, among those that have settled. */
-static uint32_t settled_place(const struct delivery *delivery, uint32_t session)
+static size_t settled_place(const struct delivery *delivery, const struct dm_uuid *session_id)
 {
-    const uint32_t *settled = (const void *)delivery->settled.bytes;
-    uint32_t low = 0, high = (uint32_t)(delivery->settled.len / sizeof *settled);
+    const struct dm_uuid *settled = (const void *)delivery->settled.bytes;
+    size_t low = 0, high = delivery->settled.len / sizeof *settled;
     while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (settled[middle] < session)
+        size_t middle = low + (high - low) / 2;
+        if (memcmp(&settled[middle], session_id, sizeof *settled) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -160,15 +160,15 @@ static uint32_t settled_place(const struct delivery *delivery, uint32_t session)
     return low;
 }
 
-void dm_delivery_remember_settled(struct delivery *delivery, uint32_t session)
+void dm_delivery_remember_settled(struct delivery *delivery, const struct dm_uuid *session_id)
 {
-    size_t place = settled_place(delivery, session) * sizeof session;
+    size_t place = settled_place(delivery, session_id) * sizeof *session_id;
     size_t behind = delivery->settled.len - place;
-    dm_buf_reserve(&delivery->settled, sizeof session);
+    dm_buf_reserve(&delivery->settled, sizeof *session_id);
     char *at = delivery->settled.bytes + place;
-    memmove(at + sizeof session, at, behind);
-    memcpy(at, &session, sizeof session);
-    delivery->settled.len += sizeof session;
+    memmove(at + sizeof *session_id, at, behind);
+    memcpy(at, session_id, sizeof *session_id);
+    delivery->settled.len += sizeof *session_id;
 }
 
 bool dm_delivery_dropped(const struct delivery *delivery, const struct dm_uuid *session_id)
@@ -180,12 +180,12 @@ bool dm_delivery_dropped(const struct delivery *delivery, const struct dm_uuid *
     return false;
 }
 
-bool dm_delivery_settled(const struct dm_shard *shard, uint32_t index, uint32_t session)
+bool dm_delivery_settled(const struct delivery *delivery, const struct dm_uuid *session_id)
 {
-    const struct delivery *delivery = delivery_at(shard, index);
-    const uint32_t *settled = (const void *)delivery->settled.bytes;
-    uint32_t place = settled_place(delivery, session);
-    return place < delivery->settled.len / sizeof *settled && settled[place] == session;
+    const struct dm_uuid *settled = (const void *)delivery->settled.bytes;
+    size_t place = settled_place(delivery, session_id);
+    return place < delivery->settled.len / sizeof *settled &&
+           dm_uuid_eq(&settled[place], session_id);
 }
 
 /* --- parts --- */

@@ -34,6 +34,10 @@ static void stored(struct dm_mail *mail, struct dm_shard *shard)
     shard->ops_out--;
     admission->err = op->err;
     admission->row = op;
+    if (op->err || !op->resumed)
+        (void)dm_attempt_end(&admission->attempt);
+    else
+        dm_attempt_found(shard, admission->attempt, &row_of(op)->id);
     if (op->err) {
         dm_place_give_back(shard, user_of(admission));
         dm_admission_dispose(admission);
@@ -51,6 +55,8 @@ void dm_resume_begin(struct dm_shard *shard, struct dm_admission *admission)
     struct dm_uuid id = dm_shard_mint(shard);
     uint64_t wall = dm_shard_wall(shard);
     admission->endings = shard->endings;
+    if (admission->resuming)
+        admission->attempt = dm_attempt_begin(shard, dm_user_find(shard, user_of(admission)));
     op->caller = admission;
     op->user_id = dm_store_op_add_text(op, user_of(admission));
     dm_store_op_add_session(op, &id, dm_slice_of(dm_dialect_of(admission->dialect)->name),
@@ -85,10 +91,14 @@ static void expect_expiry(struct dm_shard *shard)
         shard->expire_at = dm_shard_now(shard) + shard->options.resume_window_ms;
 }
 
-void dm_resume_confirm(struct dm_shard *shard, struct session *session)
+/* Where it failed the old secret still counts: the session's next frame confirms once more. */
+static void confirmed(struct dm_mail *mail, struct dm_shard *shard)
 {
-    session->flags &= (uint8_t)~SESSION_UNCONFIRMED;
-    submit(shard, DM_STORE_CONFIRM_SESSION, &session->id);
+    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
+    struct session *session = dm_slab_peek(&shard->sessions, op->user);
+    if (op->err && session && dm_uuid_eq(&session->id, &op->session_id))
+        session->flags |= SESSION_UNCONFIRMED;
+    forgotten(mail, shard);
 }
 
 /* Its pending acks are still read from its row: until then nobody may resume it. */
@@ -97,23 +107,18 @@ void dm_resume_end(struct dm_shard *shard, const struct session *session)
     submit(shard, DM_STORE_END_SESSION, &session->id);
 }
 
-static uint32_t find(const struct dm_shard *shard, uint32_t user, const struct dm_uuid *id)
+/* By the time that it is carried out the store may have resumed the session once more: then the
+ * secret before is what this socket's client has, and perhaps all that it will get. */
+void dm_resume_confirm(struct dm_shard *shard, uint32_t index)
 {
-    uint32_t i = user_at(shard, user)->first_session;
-    while (i && !dm_uuid_eq(&session_at(shard, i)->id, id))
-        i = session_at(shard, i)->next;
-    return i;
-}
-
-void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission)
-{
-    uint32_t user = dm_user_find(shard, user_of(admission));
-    uint32_t index = user ? find(shard, user, &admission->session_id) : 0;
-    if (index && !(session_at(shard, index)->flags & SESSION_GONE))
-        return; /* another socket has it */
-    submit(shard, admission->resumed ? DM_STORE_DROP_SESSION : DM_STORE_FORGET_SESSION,
-           &admission->session_id);
-    expect_expiry(shard);
+    struct session *session = session_at(shard, index);
+    struct dm_store_op *op =
+        dm_store_op_create(DM_STORE_CONFIRM_SESSION, shard->options.number, confirmed);
+    session->flags &= (uint8_t)~SESSION_UNCONFIRMED;
+    op->session_id = session->id;
+    op->user = index;
+    memcpy(op->next_resume, session->print, sizeof session->print);
+    dm_shard_submit(shard, op);
 }
 
 /* Where the writing fails the row is as old as its last good write: all that was answered is in
@@ -160,8 +165,7 @@ void dm_resume_end_user(struct dm_shard *shard, struct dm_slice user_id,
     dm_shard_submit(shard, op);
 }
 
-/* What was submitted between the row's reading and now may have ended it, or have said that it
- * dropped: it is connected, and to be found by its secrets. */
+/* A disconnect that was carried out while the new session's socket was on its way has ended it. */
 static void reopen(struct dm_shard *shard, const struct dm_store_session *row,
                    const struct dm_admission *admission)
 {
@@ -172,13 +176,41 @@ static void reopen(struct dm_shard *shard, const struct dm_store_session *row,
     dm_store_op_add_session(op, &row->id, dm_store_op_text(from, row->dialect),
                             dm_store_op_text(from, row->filters),
                             dm_store_op_text(from, row->attachment));
-    memcpy(op->resume, admission->resumed ? admission->resume : admission->next_resume,
-           sizeof op->resume); /* a new session has no earlier secret */
+    memcpy(op->resume, admission->next_resume, sizeof op->resume); /* it has no earlier one */
     memcpy(op->next_resume, admission->next_resume, sizeof op->next_resume);
     dm_shard_submit(shard, op);
 }
 
 /* --- a socket for the session --- */
+
+static const struct dm_slice replaced = DM_SLICE_INIT("Resumed on another socket");
+
+static uint32_t find(const struct dm_shard *shard, uint32_t user, const struct dm_uuid *id)
+{
+    uint32_t i = user_at(shard, user)->first_session;
+    while (i && !dm_uuid_eq(&session_at(shard, i)->id, id))
+        i = session_at(shard, i)->next;
+    return i;
+}
+
+/* No socket has come for the row: it waits for another attempt, if one may be made. */
+static void leave(struct dm_shard *shard, uint32_t user, const struct dm_admission *admission,
+                  unsigned what)
+{
+    bool returns = admission->resumed && !(what & ATTEMPT_ENDED);
+    if (admission->resumed && find(shard, user, &admission->session_id))
+        return; /* it has a socket, or its own end is to come */
+    submit(shard, returns ? DM_STORE_DROP_SESSION : DM_STORE_FORGET_SESSION,
+           &admission->session_id);
+    dm_attempt_note(shard, user, &admission->session_id, returns ? ATTEMPT_DROPPED : ATTEMPT_ENDED);
+    expect_expiry(shard);
+}
+
+void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission)
+{
+    struct attempt *attempt = admission->attempt;
+    leave(shard, dm_user_find(shard, user_of(admission)), admission, dm_attempt_end(&attempt));
+}
 
 /* The session is here: its socket has not been missed yet, or its drop waits for the user's wake.
  */
@@ -191,10 +223,9 @@ static void take_over(struct dm_shard *shard, uint32_t index, uint32_t sock)
     } else {
         dm_pace_forget(shard, index); /* of the earlier socket */
         dm_metrics_add(shard->metrics, DM_METRIC_CLOSED_REPLACED, 1);
-        shard->ports.sink.close(shard->ports.sink.self, session->sock, 4009,
-                                DM_SLICE("Resumed on another socket"));
+        shard->ports.sink.close(shard->ports.sink.self, session->sock, 4009, replaced);
     }
-    session->flags &= (uint8_t) ~(SESSION_GONE | SESSION_HELD | SESSION_ENDED);
+    session->flags &= (uint8_t) ~(SESSION_GONE | SESSION_HELD);
     session->sock = sock;
 }
 
@@ -216,44 +247,72 @@ static uint32_t bring_back(struct dm_shard *shard, uint32_t user,
     return index;
 }
 
-/* A session that was there has more than its row: what it wrote since that was read. */
-static struct dm_slice attachment_of(const struct dm_shard *shard, const struct session *session,
-                                     const struct dm_store_op *op,
-                                     const struct dm_store_session *row)
-{
-    return session->state ? state_at(shard, session->state)->attachment
-                          : dm_store_op_text(op, row->attachment);
-}
-
+/* The row is what the session had when the store was asked; what is in memory is newer. */
 static void welcome(struct dm_shard *shard, const struct session *session,
                     const struct dm_store_session *row, const struct dm_admission *admission)
 {
+    const struct session_state *state = session->state ? state_at(shard, session->state) : NULL;
     struct dm_welcome welcome = {
         .session_id = session->id,
         .resume = dm_slice(admission->next_secret, sizeof admission->next_secret),
         .user_id = user_of(admission),
         .resumed = admission->resumed,
-        .attachment = attachment_of(shard, session, admission->row, row),
+        .attachment = state ? state->attachment : dm_store_op_text(admission->row, row->attachment),
     };
     dm_buf_clear(&shard->text);
     dm_dialect_of(session->dialect)->welcome(&welcome, &shard->text);
     dm_session_send_text(shard, session->sock, dm_buf_slice(&shard->text));
 }
 
+/* What the store answered does not hold any more, and memory does not know better; or there is
+ * something in memory that the welcome must not tell before it is in the store. */
+static bool is_outdated(const struct dm_shard *shard, uint32_t index, unsigned what)
+{
+    if (what & (ATTEMPT_ENDED | ATTEMPT_BEATEN))
+        return true;
+    if (!index)
+        return what & ATTEMPT_WRITTEN;
+    const struct session *session = session_at(shard, index);
+    if (session->flags & SESSION_ENDED)
+        return true;
+    return (what & ATTEMPT_WRITTEN) &&
+           (!session->state || dm_awake_of(shard, session->user)->writes);
+}
+
+static void refuse(struct dm_shard *shard, uint32_t user, const struct dm_admission *admission,
+                   uint32_t sock, unsigned what)
+{
+    bool beaten = what & ATTEMPT_BEATEN;
+    dm_metrics_add(shard->metrics, DM_METRIC_CLOSED_REPLACED, 1);
+    shard->ports.sink.close(shard->ports.sink.self, sock, beaten ? 4009 : 1013,
+                            beaten ? replaced : DM_SLICE("The session has just changed"));
+    leave(shard, user, admission, what);
+    dm_user_free_if_unused(shard, user);
+}
+
 uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admission, uint32_t sock)
 {
     struct dm_store_session row = *row_of(admission->row); /* bringing it back sorts the rows */
+    struct attempt *attempt = admission->attempt;
     uint32_t user = dm_user_find(shard, user_of(admission));
     uint32_t index = admission->resumed ? find(shard, user, &admission->session_id) : 0;
+    unsigned what = dm_attempt_end(&attempt);
+    if (admission->resumed && is_outdated(shard, index, what)) {
+        refuse(shard, user, admission, sock, what);
+        return 0;
+    }
+    if (what & ATTEMPT_DROPPED)
+        submit(shard, DM_STORE_CONNECT_SESSION, &admission->session_id);
     if (index)
         take_over(shard, index, sock);
     else
         index = bring_back(shard, user, &row, admission, sock);
+    memcpy(session_at(shard, index)->print, admission->next_resume, DM_RESUME_PRINT_LEN);
     if (admission->resumed) {
         session_at(shard, index)->flags |= SESSION_UNCONFIRMED;
         dm_metrics_add(shard->metrics, DM_METRIC_RESUMES, 1);
     }
-    if (admission->resumed || admission->endings != shard->endings)
+    if (!admission->resumed && admission->endings != shard->endings)
         reopen(shard, &row, admission);
     welcome(shard, session_at(shard, index), &row, admission);
     return index;

@@ -165,7 +165,7 @@ uint32_t dm_session_open(struct dm_shard *shard, const struct dm_admission *admi
     struct dm_uuid id = dm_shard_mint(shard);
     uint32_t session = resumes ? dm_resume_open(shard, admission, sock)
                                : dm_session_add(shard, user, &id, admission->dialect, sock);
-    if (resumes || shard->options.expire_sessions)
+    if (session && (resumes || shard->options.expire_sessions))
         dm_expiry_set(shard, session, admission->expires_ms);
     return session;
 }
@@ -215,6 +215,7 @@ void dm_session_end(struct dm_shard *shard, uint32_t index)
     dm_session_drop_state(shard, session);
     if (!returns && (session->flags & SESSION_STORED))
         dm_shard_forget_rows(shard, DM_STORE_FORGET_SESSION, NULL, &session->id);
+    dm_attempt_note(shard, owner, &session->id, returns ? ATTEMPT_DROPPED : ATTEMPT_ENDED);
     dm_expiry_set(shard, index, 0);
     unlink_session(shard, user, index);
     dm_slab_give(&shard->sessions, index);
@@ -385,7 +386,7 @@ static enum dm_session_answer take_message(struct dm_shard *shard, uint32_t inde
     struct dm_command command;
     dm_dialect_of(session->dialect)->read(message, binary, &shard->scratch, &command);
     if (session->flags & SESSION_UNCONFIRMED)
-        dm_resume_confirm(shard, session);
+        dm_resume_confirm(shard, index);
     if (answer_at_once(shard, index, &command))
         return DM_SESSION_TAKEN;
     if (user_at(shard, session->user)->state == USER_ASLEEP &&

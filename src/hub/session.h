@@ -12,6 +12,8 @@
 
 enum { DM_RESUME_SECRET_LEN = 32 };
 
+struct attempt;
+
 struct dm_admission {
     struct dm_mail mail;
     uint32_t origin; /* set by dm_session_admit */
@@ -33,6 +35,7 @@ struct dm_admission {
     uint32_t endings;        /* the owner's count of disconnects, when it asked the store */
     bool resumed;            /* the session was there before */
     struct dm_store_op *row; /* and is this; dm_admission_dispose frees it */
+    struct attempt *attempt; /* the owner's own */
 
     void (*done)(struct dm_admission *admission, struct dm_shard *here);
 };
@@ -47,7 +50,8 @@ void dm_session_admit(struct dm_shard *shard, struct dm_admission *admission);
 void dm_session_withdraw(struct dm_shard *shard, const struct dm_admission *admission);
 
 /* Opens an admitted session, on the owner only; `sock` is what the sink knows it by. Returns the
- * session's number, never 0. A session that is resumed while it has a socket loses that (4009). */
+ * session's number. A session that is resumed while it has a socket loses that (4009). 0: what was
+ * to be resumed has changed since it was admitted, and the socket is closed. */
 uint32_t dm_session_open(struct dm_shard *shard, const struct dm_admission *admission,
                          uint32_t sock);
 

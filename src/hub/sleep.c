@@ -70,6 +70,7 @@ void dm_session_add_to(struct dm_shard *shard, struct session *session, struct d
     }
     state->unwritten = false;
     session->flags |= SESSION_STORED;
+    dm_attempt_note(shard, session->user, &session->id, ATTEMPT_WRITTEN);
 }
 
 /* A failed write leaves everything of the user to be written once more. */

@@ -147,6 +147,7 @@ static void carry_out(struct dm_shard *shard, struct dm_user_call *call)
     if (user)
         call->connections = dm_user_close_sessions(shard, user, 1000, call->reason);
     dm_metrics_add(shard->metrics, DM_METRIC_CLOSED_BY_BACKEND, call->connections);
+    dm_attempt_note(shard, dm_user_find(shard, call->user_id), NULL, ATTEMPT_ENDED);
     if (shard->options.resume_window_ms) /* answered once it is certain that none comes back */
         dm_resume_end_user(shard, call->user_id, ended, call);
     else

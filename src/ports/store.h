@@ -28,7 +28,9 @@ enum dm_store_kind {
     DM_STORE_RESUME_SESSION,  /* the user's session of `resume`, if it can still be resumed, takes
                                * `next_resume`: it and its pending acks are added, `resumed` is set;
                                * else as OPEN_SESSION. Both secrets count until it is confirmed */
-    DM_STORE_CONFIRM_SESSION, /* of `session_id` only the latest secret counts from here on */
+    DM_STORE_CONFIRM_SESSION, /* of `session_id` only the latest secret counts from here on, if
+                               * that is the one whose hash begins as `next_resume` does */
+    DM_STORE_CONNECT_SESSION, /* `session_id` has a socket */
     DM_STORE_END_SESSION,     /* `session_id` cannot be resumed any more; its row stays */
     DM_STORE_DROP_SESSION,    /* `session_id` has no socket since `now` */
     DM_STORE_END_USER,        /* no session of `user_id` can be resumed any more; those without a
@@ -46,7 +48,10 @@ struct dm_store_text {
     uint32_t start, len;
 };
 
-enum { DM_RESUME_HASH_LEN = 32 /* SHA-256 */ };
+enum {
+    DM_RESUME_HASH_LEN = 32, /* SHA-256 */
+    DM_RESUME_PRINT_LEN = 2, /* so much of one tells a session's few secrets apart */
+};
 
 struct dm_store_session {
     struct dm_uuid id;

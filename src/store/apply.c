@@ -60,7 +60,9 @@ static int carry_out(struct dm_connection *connection, struct dm_store_op *op)
     case DM_STORE_RESUME_SESSION:
         return dm_apply_resume(connection, op);
     case DM_STORE_CONFIRM_SESSION:
-        return run_one(connection, DM_STATEMENT_CONFIRM_SESSION, &op->session_id);
+        return dm_apply_confirm(connection, op);
+    case DM_STORE_CONNECT_SESSION:
+        return run_one(connection, DM_STATEMENT_CONNECT_SESSION, &op->session_id);
     case DM_STORE_END_SESSION:
         return run_one(connection, DM_STATEMENT_END_SESSION, &op->session_id);
     case DM_STORE_DROP_SESSION:

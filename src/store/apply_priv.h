@@ -21,6 +21,7 @@ int dm_apply_reopen(struct dm_connection *connection, const struct dm_store_op *
 int dm_apply_end_user(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
 int dm_apply_open(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
 int dm_apply_resume(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
+int dm_apply_confirm(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
 int dm_apply_expire(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
 
 #endif

@@ -113,6 +113,14 @@ int dm_apply_resume(struct dm_connection *connection, struct dm_store_op *op)
     return op->resumed ? take_over(connection, op) : dm_apply_open(connection, op);
 }
 
+int dm_apply_confirm(struct dm_connection *connection, const struct dm_store_op *op)
+{
+    sqlite3_stmt *confirm = dm_connection_at(connection, DM_STATEMENT_CONFIRM_SESSION);
+    dm_statement_bind_uuid(confirm, 1, &op->session_id);
+    dm_statement_bind_bytes(confirm, 2, op->next_resume, DM_RESUME_PRINT_LEN);
+    return dm_statement_run(confirm);
+}
+
 int dm_apply_expire(struct dm_connection *connection, const struct dm_store_op *op)
 {
     static const enum dm_statement statements[] = {DM_STATEMENT_EXPIRE_PENDING,

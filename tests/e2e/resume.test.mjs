@@ -213,3 +213,20 @@ test("many drops and resumes, with publishes in between, on several shards", asy
       }),
     );
 });
+
+test("a late ack counts though another session of the user has acked and ended meanwhile", async (t) => {
+  const dm = await serve(t, { hibernate_after: "20ms" });
+  const [back, gone, bob] = [await Native.connect(dm, "alice"), await Native.connect(dm, "alice"), await Native.connect(dm, "bob")];
+  const answer = dm.publish({ userIds: ["alice", "bob"], timeoutMs: 8000 });
+  const { envelopeId } = await back.next();
+  await bob.next();
+  await dm.asleep(2); // the acks that are awaited are rows
+  assert.equal((await gone.command("ack", { envelopeId, result: "gone" })).type, "ok");
+  await back.drop();
+  await gone.close(1000);
+  await until("both are gone", async () => (await dm.get("/users/alice/presence")).json.connections === 0);
+  const again = await Native.connect(dm, "alice", { resume: back.welcome.resume }); // in the place of the one that ended
+  assert.equal((await again.command("ack", { envelopeId, result: "late" })).type, "ok");
+  await bob.command("ack", { envelopeId, result: "bob" });
+  assert.deepEqual((await answer).results, ["gone", "late", "bob"]);
+});

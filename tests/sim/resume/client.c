@@ -16,6 +16,12 @@ static void make_secret(struct world *world, char out[SECRET])
     memcpy(out, text, SECRET);
 }
 
+static void hash(const char secret[SECRET], unsigned char out[SECRET])
+{
+    for (uint32_t i = 0; i < SECRET; i++)
+        out[i] = (unsigned char)secret[SECRET - 1 - i];
+}
+
 static bool same(const struct secret *a, const struct secret *b)
 {
     return a->is && b->is && memcmp(a->text, b->text, SECRET) == 0;
@@ -71,12 +77,13 @@ static void ask(struct client *client, const struct secret *secret)
     memcpy(asked->admission.user_id, user.at, user.len);
     asked->admission.done = admitted;
     make_secret(world, asked->admission.next_secret);
-    memcpy(asked->admission.next_resume, asked->admission.next_secret, SECRET);
+    /* Its hash: the same, the last first, so that the first two bytes tell secrets apart. */
+    hash(asked->admission.next_secret, asked->admission.next_resume);
     uint64_t away = client->dropped_ms ? world->now_ms - client->dropped_ms : 0;
     if (secret->is) {
         asked->used = *secret;
         asked->admission.resuming = true;
-        memcpy(asked->admission.resume, secret->text, SECRET);
+        hash(secret->text, asked->admission.resume);
         asked->must = is_sure(client) && !client->ended && away + SLACK_MS < WINDOW_MS;
         asked->must_not = client->ended;
     }
@@ -122,6 +129,11 @@ static void open_socket(struct asked *asked)
     trace(world, "client %u opens socket %u, %s", client->number, sock,
           asked->admission.resumed ? "resumed" : "anew");
     uint32_t number = dm_session_open(world->shard[owner], &asked->admission, sock);
+    if (!number) { /* the session has changed meanwhile: it asks again */
+        if (world->socks[sock].open)
+            fail(world, "socket %u is refused and still open", sock);
+        return;
+    }
     world->socks[sock].number = number;
     if (client->sock)
         fail(world, "client %u's earlier socket %u is still open", client->number, client->sock);
@@ -297,6 +309,8 @@ void client_closed(struct world *world, uint32_t sock, int code)
 {
     struct client *client = client_of(world, sock);
     trace(world, "client %u's socket %u is closed with %d", client->number, sock, code);
+    if (client->sock != sock && (code == 1013 || code == 4009))
+        return; /* one that was just opened, and refused */
     if (client->sock != sock)
         fail(world, "client %u has socket %u, and %u is closed", client->number, client->sock,
              sock);

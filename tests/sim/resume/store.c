@@ -160,10 +160,14 @@ static void apply(struct world *world, struct dm_store_op *op)
         resume(store, op);
         return;
     case DM_STORE_CONFIRM_SESSION:
-        if (row) {
+        if (row && memcmp(row->resume, op->next_resume, DM_RESUME_PRINT_LEN) == 0) {
             row->has_before = false;
             row->dropped_at = 0;
         }
+        return;
+    case DM_STORE_CONNECT_SESSION:
+        if (row)
+            row->dropped_at = 0;
         return;
     case DM_STORE_END_SESSION:
         if (row)
