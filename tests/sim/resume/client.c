@@ -88,6 +88,7 @@ static void ask(struct client *client, const struct secret *secret)
         asked->must_not = client->ended;
     }
     client->asking = true;
+    asked->asked_ms = world->now_ms;
     world->asked_open++;
     trace(world, "client %u of %s asks, %s", client->number, user_name(client->user),
           secret->is ? asked->must ? "must resume" : "may resume" : "anew");
@@ -140,7 +141,8 @@ static void open_socket(struct asked *asked)
     client->sock = sock;
     client->dropped_ms = 0;
     client->ended = false;
-    client->sure = true;
+    /* A handshake longer than the window is no return within it. */
+    client->sure = world->now_ms - asked->asked_ms + SLACK_MS < WINDOW_MS;
     client->opened_failures = world->store.failures;
     client->before = asked->used;
     client->before.is &= asked->admission.resumed;

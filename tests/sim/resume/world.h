@@ -84,6 +84,7 @@ struct asked {
     struct client *client;
     struct secret used; /* what it brought */
     bool must, must_not;
+    uint64_t asked_ms;
     struct asked *next;
 };
 
