@@ -293,7 +293,7 @@ uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admis
 void dm_resume_confirm(struct dm_shard *shard, uint32_t session); /* its first frame */
 void dm_resume_drop(struct dm_shard *shard, uint32_t session);    /* before its state goes */
 void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission);
-void dm_resume_forget_dropped(struct dm_shard *shard, struct dm_slice user_id);
+void dm_resume_end(struct dm_shard *shard, const struct session *session); /* before it goes */
 uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now);
 
 /* attempt.c: resumes on their way, and what becomes of their sessions meanwhile */

@@ -130,12 +130,10 @@ void dm_resume_drop(struct dm_shard *shard, uint32_t index)
     expect_expiry(shard);
 }
 
-void dm_resume_forget_dropped(struct dm_shard *shard, struct dm_slice user_id)
+void dm_resume_end(struct dm_shard *shard, const struct session *session)
 {
-    struct dm_store_op *op =
-        dm_store_op_create(DM_STORE_FORGET_DROPPED, shard->options.number, forgotten);
-    op->user_id = dm_store_op_add_text(op, user_id);
-    dm_shard_submit(shard, op);
+    submit(shard, DM_STORE_END_SESSION, &session->id);
+    dm_attempt_note(shard, session->user, &session->id, ATTEMPT_ENDED);
 }
 
 /* --- a socket for the session --- */

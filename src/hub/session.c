@@ -235,8 +235,11 @@ static void end_when_awake(struct dm_shard *shard, uint32_t index)
     dm_pace_forget(shard, index);
     dm_metrics_sub(shard->metrics, DM_METRIC_SESSIONS, 1);
     if (elsewhere && (user->state == USER_WAKING || user->state == USER_ASLEEP))
-        if (!dm_user_rouse(shard, session->user))
+        if (!dm_user_rouse(shard, session->user)) {
+            if (session->flags & SESSION_ENDED)
+                dm_resume_end(shard, session);
             return;
+        }
     dm_session_end(shard, index);
 }
 

@@ -116,6 +116,38 @@ static void answer(struct dm_mail *mail, struct dm_shard *here)
     call->done(call, here);
 }
 
+static void send_back(struct dm_shard *shard, struct dm_user_call *call)
+{
+    if (call->origin == shard->options.number) {
+        call->done(call, shard);
+        return;
+    }
+    call->mail.run = answer;
+    shard->ports.post.send(shard->ports.post.self, call->origin, &call->mail);
+}
+
+static void forgotten(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
+    struct dm_user_call *call = op->caller;
+    shard->ops_out--;
+    call->err = op->err;
+    dm_store_op_destroy(op);
+    send_back(shard, call);
+}
+
+/* None of the user's sessions may come back. Behind the deletions of those that were connected:
+ * once this one is in the store all are. */
+static void forget_dropped(struct dm_shard *shard, struct dm_user_call *call)
+{
+    struct dm_store_op *op =
+        dm_store_op_create(DM_STORE_FORGET_DROPPED, shard->options.number, forgotten);
+    op->user_id = dm_store_op_add_text(op, call->user_id);
+    op->caller = call;
+    dm_attempt_note(shard, dm_user_find(shard, call->user_id), NULL, ATTEMPT_ENDED);
+    dm_shard_submit(shard, op);
+}
+
 static void carry_out(struct dm_shard *shard, struct dm_user_call *call)
 {
     uint32_t user = dm_user_find(shard, call->user_id);
@@ -124,18 +156,12 @@ static void carry_out(struct dm_shard *shard, struct dm_user_call *call)
         call->connections = user_at(shard, user)->session_count;
     else if (user)
         call->connections = dm_user_close_sessions(shard, user, 1000, call->reason);
-    if (call->question == DM_USER_DISCONNECT && shard->options.resume_window_ms)
-        dm_resume_forget_dropped(shard, call->user_id);
-    if (call->question == DM_USER_DISCONNECT)
-        dm_attempt_note(shard, dm_user_find(shard, call->user_id), NULL, ATTEMPT_ENDED);
     if (call->question == DM_USER_DISCONNECT)
         dm_metrics_add(shard->metrics, DM_METRIC_CLOSED_BY_BACKEND, call->connections);
-    if (call->origin == shard->options.number) {
-        call->done(call, shard);
-        return;
-    }
-    call->mail.run = answer;
-    shard->ports.post.send(shard->ports.post.self, call->origin, &call->mail);
+    if (call->question == DM_USER_DISCONNECT && shard->options.resume_window_ms)
+        forget_dropped(shard, call);
+    else
+        send_back(shard, call);
 }
 
 static bool awaits_sockets(const struct dm_shard *shard, const struct dm_user_call *call)

@@ -15,7 +15,8 @@ struct dm_user_call {
     enum dm_user_question question;
     struct dm_slice user_id; /* good until `done` */
     struct dm_slice reason;  /* of a disconnect: text of the Close frame */
-    uint32_t connections;    /* answered: open sockets; of a disconnect, those closed */
+    uint32_t connections;    /* answered: open sockets; of a disconnect, those closed, */
+    int err;                 /* and the store's, where what they left is not known to be gone */
     struct dm_list waiting;  /* the hub's: while a socket is on its way to the user */
     uint64_t wait_until;
     void (*done)(struct dm_user_call *call, struct dm_shard *here);

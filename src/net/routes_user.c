@@ -20,12 +20,16 @@ struct asking {
 static void answered(struct dm_user_call *call, struct dm_shard *here)
 {
     struct asking *asking = DM_CONTAINER(call, struct asking, call);
+    struct dm_loop *loop = dm_loop_of_shard(here);
     char body[80];
     int len = call->question == DM_USER_PRESENCE
                   ? snprintf(body, sizeof body, "{\"online\":%s,\"connections\":%u}",
                              call->connections ? "true" : "false", call->connections)
                   : snprintf(body, sizeof body, "{\"disconnected\":%u}", call->connections);
-    dm_reply_later_json(dm_loop_of_shard(here), asking->handle, 200, dm_slice(body, (size_t)len));
+    if (call->err)
+        dm_reply_later_error(loop, asking->handle, call->err);
+    else
+        dm_reply_later_json(loop, asking->handle, 200, dm_slice(body, (size_t)len));
     dm_buf_dispose(&asking->text);
     free(asking);
 }

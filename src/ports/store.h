@@ -32,6 +32,7 @@ enum dm_store_kind {
                                * that is the one whose hash begins as `next_resume` does */
     DM_STORE_CONNECT_SESSION, /* `session_id` has a socket */
     DM_STORE_DROP_SESSION,    /* `session_id` has no socket since `now` */
+    DM_STORE_END_SESSION,     /* `session_id` cannot be resumed any more */
     DM_STORE_FORGET_DROPPED,  /* deletes the sessions of `user_id` that have no socket */
     DM_STORE_EXPIRE_SESSIONS, /* deletes those that have had none since before `oldest` */
     DM_STORE_FORGET_SESSION,  /* deletes `session_id`'s row and its pending acks */

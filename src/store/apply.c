@@ -89,6 +89,8 @@ static int carry_out(struct dm_connection *connection, struct dm_store_op *op)
         return run_one(connection, DM_STATEMENT_CONNECT_SESSION, &op->session_id);
     case DM_STORE_DROP_SESSION:
         return drop_session(connection, op);
+    case DM_STORE_END_SESSION:
+        return run_one(connection, DM_STATEMENT_END_SESSION, &op->session_id);
     case DM_STORE_FORGET_DROPPED:
         return forget_dropped(connection, op);
     case DM_STORE_EXPIRE_SESSIONS:
