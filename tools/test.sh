@@ -114,29 +114,32 @@ fuzz_stage() {
     done
 }
 
-# e2e_stage <folder>
+# e2e_stage <folder> <rounds>
 e2e_stage() {
-    stage "e2e ($1)"
-    DORMOUSE_BIN=$root/$1/dormouse node "$root/tests/e2e/run.mjs" 2>&1 | tee "$out" >&2
+    stage "e2e ($1): $2 of $crash_full crashes"
+    DM_CRASH_ROUNDS=$2 DORMOUSE_BIN=$root/$1/dormouse node "$root/tests/e2e/run.mjs" 2>&1 | tee "$out" >&2
     summary=$(sed -n 's/^e2e: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$out")
     # shellcheck disable=SC2086 # three numbers
     count ${summary:-0 1 0}
 }
 
-# checked_stages <folder> <sim rounds> <cmake option...>: what needs one build of everything
+# checked_stages <folder> <sim rounds> <crash rounds> <cmake option...>: what needs one build of
+# everything
 checked_stages() {
     folder=$1
     rounds=$2
-    shift 2
+    crashes=$3
+    shift 3
     stage "unit ($folder)"
     built build "$folder" "" -DDM_TESTS=ON "$@" || return 0
     ctest_stage "$folder" -E '^sim'
     sim_stage "$folder" "$rounds"
-    e2e_stage "$folder"
+    e2e_stage "$folder" "$crashes"
 }
 
 prepare() {
     sim_full=10000
+    crash_full=100
     fuzz_full=30
     need_build
     need_tests
@@ -156,7 +159,7 @@ finish() {
 dev_test() {
     prepare
     gates_stage
-    checked_stages build-asan 1000 -DCMAKE_BUILD_TYPE=Debug -DDM_SANITIZE=address,undefined
+    checked_stages build-asan 1000 15 -DCMAKE_BUILD_TYPE=Debug -DDM_SANITIZE=address,undefined
     fuzz_stage 3
     finish
 }
@@ -167,9 +170,9 @@ dev_test_full() {
     stage "builds without warnings"
     try gcc build build-gcc "" -DCMAKE_BUILD_TYPE=Release -DDM_TESTS=ON -DCMAKE_C_COMPILER=gcc
     try clang build build-clang "" -DCMAKE_BUILD_TYPE=Release -DDM_TESTS=ON -DCMAKE_C_COMPILER=clang
-    checked_stages build-asan "$sim_full" -DCMAKE_BUILD_TYPE=Debug -DDM_SANITIZE=address,undefined
+    checked_stages build-asan "$sim_full" "$crash_full" -DCMAKE_BUILD_TYPE=Debug -DDM_SANITIZE=address,undefined
     # The sim has one thread: ThreadSanitizer can find nothing in more of it.
-    checked_stages build-tsan 300 -DCMAKE_BUILD_TYPE=Debug -DDM_SANITIZE=thread
+    checked_stages build-tsan 300 "$crash_full" -DCMAKE_BUILD_TYPE=Debug -DDM_SANITIZE=thread
     fuzz_stage "$fuzz_full"
     finish
 }

@@ -98,8 +98,10 @@ test("a disconnect meanwhile counts, for a session that is connected and for one
     const release = await hold(t, dm);
     const late = expectEnded(dm, alice);
     await sleep(200);
-    assert.deepEqual((await dm.post("/users/alice/disconnect")).json, { disconnected: connected ? 1 : 0 });
+    const disconnected = dm.post("/users/alice/disconnect");
+    await sleep(300); // past what it waits for sockets on their way
     release();
+    assert.deepEqual((await disconnected).json, { disconnected: connected ? 1 : 0 });
     await expectResumable(await late);
   }
 });

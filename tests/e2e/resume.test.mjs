@@ -1,11 +1,12 @@
 // Sessions of the native dialect outlive their sockets, and the process.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { Native } from "./lib/native.mjs";
 import { serve } from "./lib/server.mjs";
+import { afterwards } from "./lib/teardown.mjs";
 import { test } from "./lib/test.mjs";
-import { sleep, until } from "./lib/wait.mjs";
+import { sleep, until, within } from "./lib/wait.mjs";
 
 const rows = (dm) => Number(execFileSync("sqlite3", [dm.database, "select count(*) from session"], { encoding: "utf8" }));
 
@@ -122,6 +123,26 @@ test("a disconnect ends the sessions that are connected, and those that have dro
   await until("the drop is noticed", async () => (await dm.get("/users/alice/presence")).json.connections === 1);
   assert.deepEqual((await dm.post("/users/alice/disconnect")).json, { disconnected: 1 });
   await connected.closing();
+  for (const { welcome } of [dropped, connected])
+    assert.equal((await Native.connect(dm, "alice", { resume: welcome.resume })).welcome.resumed, false);
+});
+
+test("a disconnect is answered once no crash can bring the sessions back", async (t) => {
+  const dm = await serve(t);
+  const [dropped, connected] = [await equipped(dm), await equipped(dm)];
+  await dropped.drop();
+  await until("the drop is noticed", async () => (await dm.get("/users/alice/presence")).json.connections === 1);
+  const held = spawn("sqlite3", [dm.database], { stdio: ["pipe", "pipe", "inherit"] });
+  afterwards(t, () => held.kill("SIGKILL"));
+  held.stdin.write("begin immediate; select 'held';\n");
+  await within(5000, "the lock", new Promise((resolve) => held.stdout.once("data", resolve)));
+  const answer = dm.post("/users/alice/disconnect").then(({ status }) => status, () => "killed");
+  assert.equal((await connected.closing()).code, 1000, "at once");
+  assert.equal(await Promise.race([answer, sleep(300)]), undefined, "answered before it is in the store");
+  held.stdin.end("rollback;\n");
+  assert.equal(await answer, 200);
+  await dm.kill();
+  await dm.start();
   for (const { welcome } of [dropped, connected])
     assert.equal((await Native.connect(dm, "alice", { resume: welcome.resume })).welcome.resumed, false);
 });
