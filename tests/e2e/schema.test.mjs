@@ -1,12 +1,14 @@
-// schema/openapi.yaml and schema/hopeflow.json say what the real server does:
-// its routes, its answers, its error codes, its frames. No more and no less.
+// schema/openapi.yaml, schema/hopeflow.json and schema/native.json say what the
+// real server does: its routes, its answers, its error codes, its frames. No more
+// and no less.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import {
-  bodyRef, compileAll, documentedCodes, errorsInSource, fits, frameRef, judgeAnswer, judgeClose, judgeFrame, judgeShared,
-  openapi, operations, routesInSource, tablesServed,
+  bodyRef, compileAll, documentedCodes, errorsInSource, fits, frameRef, judgeAnswer, judgeClose, judgeFrame, judgeNative,
+  judgeNativeClose, judgeShared, nativeCodes, nativeRef, openapi, operations, routesInSource, tablesServed,
 } from "./lib/contract.mjs";
+import { Native } from "./lib/native.mjs";
 import { closeFrame, frame, OPCODE, upgrade } from "./lib/raw.mjs";
 import { serve } from "./lib/server.mjs";
 import { afterwards } from "./lib/teardown.mjs";
@@ -16,7 +18,12 @@ import { until } from "./lib/wait.mjs";
 const MESSAGE = { type: "message" };
 
 /** Success statuses by operation, and error codes, that were seen and found to fit. */
-const seen = { operations: new Set(), codes: new Set() };
+const seen = { operations: new Set(), codes: new Set(), native: new Set() };
+
+/** Codes that take a disk which fails in a commit: documented, but not to be had here. */
+const UNSEEN = openapi["x-codes-of-broken-disks"];
+
+const soon = (seconds) => ({ exp: Math.floor(Date.now() / 1000) + seconds });
 
 const concrete = (target) => target.replace("{id}", "alice");
 
@@ -208,6 +215,9 @@ test("handshakes are answered as documented", async (t) => {
     const open = await handshake(dm, `${target}?token=${token}`, { headers: { "Sec-WebSocket-Protocol": "chat" } });
     assert.equal(open.status, 101);
     await refused(503, "max_connections", handshake(dm, target, { token }));
+    const native = { token: dm.token(`native of ${target}`), headers: { "Sec-WebSocket-Protocol": "chat, dormouse.v1" } };
+    const { status, headers } = await handshake(dm, `${target}?resume=none`, native);
+    assert.deepEqual([status, headers["sec-websocket-protocol"]], [101, "dormouse.v1"]);
   }
 });
 
@@ -245,6 +255,7 @@ test("refusals of what comes too often are as documented", async (t) => {
 
 test("a store that takes no writes is answered as documented", async (t) => {
   const dm = await serve(t, { hibernate_after: "50ms" });
+  const native = await Native.connect(dm, "bob");
   const holder = spawn("sqlite3", [dm.database], { stdio: ["pipe", "pipe", "inherit"] });
   afterwards(t, () => holder.kill("SIGKILL"));
   holder.stdin.write("begin immediate;\nselect 'held';\n");
@@ -252,6 +263,8 @@ test("a store that takes no writes is answered as documented", async (t) => {
   await (await dm.connect("alice")).subscribe(MESSAGE);
   await until("the store is down", async () => (await dm.get("/readyz")).status === 503, { ms: 30000 });
   await refused(503, "unavailable", call(dm, "GET", "/readyz"));
+  await refused(503, "unavailable", handshake(dm, "/", { token: dm.token("bob"), headers: { "Sec-WebSocket-Protocol": "dormouse.v1" } }));
+  assert.equal((await said(native, { type: "attach", attachment: 1, ref: 1 })).code, "unavailable");
   holder.stdin.end("rollback;\n");
   await until("the store is back", async () => (await dm.get("/readyz")).status === 200, { ms: 30000 });
 });
@@ -358,12 +371,119 @@ test("the closes are as documented", async (t) => {
   await alice.settle(); // her 101 may come before her shard has her socket
   await dm.post("/users/alice/disconnect");
   judgeClose(await alice.closing());
-  for (const unknown of [{ code: 1001, reason: "" }, { code: 1000, reason: "" }, { code: 1002, reason: "why" }])
-    assert.ok(!fits(frameRef("close"), unknown));
+  const expiring = await serve(t, { expire_sessions: true });
+  const bob = await expiring.connect("bob", { claims: soon(2) });
+  judgeClose(await bob.closing());
+  const unknown = [{ code: 1001, reason: "" }, { code: 1000, reason: "" }, { code: 1002, reason: "why" }];
+  for (const close of unknown) for (const ref of [frameRef("close"), nativeRef("close")]) assert.ok(!fits(ref, close));
+  assert.ok(!fits(frameRef("close"), { code: 4009, reason: "Resumed on another socket" }));
+});
+
+/** Says something on a native session; its answer, or undefined where there is none. An answer that waits for the store may come behind that of a later ping. */
+async function said(client, message) {
+  const awaited = fits(nativeRef("ref"), message?.ref) ? [message.ref, "behind"] : ["behind"];
+  client.send(JSON.stringify(message));
+  client.send({ type: "ping", ref: "behind" });
+  const answers = [];
+  while (!awaited.every((ref) => answers.some((answer) => answer.ref === ref))) answers.push(judgeNative(await client.next(20000)));
+  const [answer, ...more] = answers.filter(({ ref }) => ref !== "behind");
+  assert.deepEqual(more, []);
+  if (answer?.type === "error") seen.native.add(answer.code);
+  return answer;
+}
+
+test("the native frames that come are as documented", async (t) => {
+  const dm = await serve(t);
+  let alice = await Native.connect(dm, "zoë ü");
+  judgeNative(alice.welcome);
+  for (const type of ["message", "ok", "error", "welcome"])
+    for (const more of [{}, { payload: null }, { payload: { a: "é" } }]) {
+      await dm.publish({ userId: "zoë ü", type, timeoutMs: 0, ...more });
+      const envelope = judgeNative(await alice.next());
+      assert.deepEqual([envelope.type, "payload" in envelope], [type, "payload" in more]);
+    }
+  for (const attachment of [null, { seat: 7 }]) {
+    assert.deepEqual(await said(alice, { type: "attach", ref: 1, attachment }), { type: "ok", ref: 1 });
+    alice = await Native.connect(dm, "zoë ü", { resume: alice.welcome.resume });
+    assert.deepEqual(judgeNative(alice.welcome).attachment, attachment);
+  }
+  for (const wrong of [{ resume: "short" }, { resumed: false, attachment: 1 }, { resumed: undefined }, { more: 1 }])
+    assert.ok(!fits(nativeRef("serverFrame"), JSON.parse(JSON.stringify({ ...alice.welcome, ...wrong }))), JSON.stringify(wrong));
+});
+
+const UUID = "01a1fe98-2495-710d-a3cf-bdb23555917e";
+const NATIVE_MESSAGES = {
+  good: [
+    { type: "ping" }, { type: "ping", ref: "" }, { type: "ping", ref: 7.5 }, { type: "ping", ref: "x".repeat(198) }, { type: "ping", ref: null, more: 1 },
+    { type: "subscribe", filters: [] }, { type: "subscribe", filters: [7, { type: "t" }] }, { type: "unsubscribe", filters: [{ type: "t" }] },
+    { type: "ack", envelopeId: UUID }, { type: "ack", envelopeId: ` ${UUID.toUpperCase()} `, result: null },
+    { type: "attach", attachment: null }, { type: "attach", attachment: [1] }, { type: "refresh", token: "" }, { type: "refresh", token: "x.y.z" },
+  ],
+  later: ["publish", "join", "leave", "whisper", "presence"].map((type) => ({ type, channel: "c" })),
+  bad: [
+    [], "ping", 7, null, {}, { type: 7 }, { type: "Ping" }, { type: " ping" }, { type: "dance" }, { type: "subscribe" }, { type: "subscribe", filters: {} },
+    { type: "unsubscribe", filters: "t" }, { type: "ack" }, { type: "ack", envelopeId: 7 }, { type: "ack", envelopeId: `{${UUID}}` },
+    { type: "ack", envelopeId: UUID.replaceAll("-", "") }, { type: "attach" }, { type: "refresh" }, { type: "refresh", token: null },
+    { type: "ping", ref: {} }, { type: "ping", ref: true }, { type: "ping", ref: ["r"] }, { type: "ping", ref: "x".repeat(199) }, { type: "join", ref: [] },
+  ],
+};
+
+test("the server and the schema agree on what a native client may say", async (t) => {
+  const dm = await serve(t);
+  const alice = await Native.connect(dm, "alice");
+  const kinds = (message) => ["clientFrame", "laterFrame"].filter((kind) => fits(nativeRef(kind), message));
+  for (const message of NATIVE_MESSAGES.good) {
+    assert.deepEqual(kinds(message), ["clientFrame"], JSON.stringify(message));
+    const answer = await said(alice, { ref: "r", ...message });
+    assert.ok(!["invalid_json", "invalid_field", "not_supported"].includes(answer?.code), JSON.stringify(answer));
+  }
+  for (const message of NATIVE_MESSAGES.later) {
+    assert.deepEqual(kinds(message), ["laterFrame"]);
+    assert.equal((await said(alice, message)).code, "not_supported", JSON.stringify(message));
+  }
+  for (const message of NATIVE_MESSAGES.bad) {
+    assert.deepEqual(kinds(message), [], JSON.stringify(message));
+    const isObject = message !== null && typeof message === "object" && !Array.isArray(message);
+    assert.equal((await said(alice, message)).code, isObject ? "invalid_field" : "invalid_json", JSON.stringify(message));
+  }
+});
+
+test("the answers to native commands that cannot be carried out are as documented", async (t) => {
+  const dm = await serve(t, { max_attachment: "16" });
+  const alice = await Native.connect(dm, "alice");
+  const code = async (message) => (await said(alice, { ref: 1, ...message })).code;
+  assert.equal(await code({ type: "ack", envelopeId: UUID }), "not_found");
+  assert.equal(await said(alice, { type: "ack", envelopeId: UUID }), undefined);
+  assert.equal(await code({ type: "attach", attachment: "x".repeat(16) }), "too_large");
+  assert.equal(await code({ type: "refresh", token: "junk" }), "unauthorized");
+  assert.equal(await code({ type: "refresh", token: dm.token("bob") }), "forbidden");
+});
+
+test("the closes of native sessions are as documented", async (t) => {
+  const dm = await serve(t, { max_message: "1KiB" });
+  const alice = await Native.connect(dm, "alice");
+  const later = await Native.connect(dm, "alice", { resume: alice.welcome.resume });
+  const expiring = await Native.connect(dm, "alice", { claims: soon(2) });
+  const loud = await Native.connect(dm, "alice");
+  loud.send("x".repeat(1025));
+  const codes = [];
+  const judged = async (client) => {
+    const close = await client.closing();
+    judgeNativeClose(close);
+    codes.push(close.code);
+  };
+  for (const client of [alice, loud, expiring]) await judged(client);
+  await dm.post("/users/alice/disconnect");
+  await judged(later);
+  const last = await Native.connect(dm, "alice");
+  await dm.stop();
+  await judged(last);
+  assert.deepEqual(codes, [4009, 1009, 4401, 1000, 1012]);
 });
 
 test("every operation was seen to succeed, and every documented code was seen", () => {
   const all = operations().map(({ method, path }) => `${method} ${path}`);
   assert.deepEqual([...seen.operations].sort(), all.sort());
-  assert.deepEqual([...seen.codes].sort(), Object.keys(documentedCodes()).sort());
+  assert.deepEqual([...seen.codes, ...UNSEEN].sort(), Object.keys(documentedCodes()).sort());
+  assert.deepEqual([...seen.native, ...UNSEEN].sort(), nativeCodes().sort());
 });

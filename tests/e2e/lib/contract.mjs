@@ -11,11 +11,13 @@ const read = (name) => readFileSync(path.join(root, name), "utf8");
 
 export const openapi = parse(read("schema/openapi.yaml"));
 const hopeflow = JSON.parse(read("schema/hopeflow.json"));
+const native = JSON.parse(read("schema/native.json"));
 
 const ajv = new Ajv.default({ strict: true, strictTypes: false, strictRequired: false, allErrors: true });
 ajv.addVocabulary(Object.keys(openapi)); // the document itself is no schema, but holds them
 ajv.addSchema(openapi, "openapi", false, false);
 ajv.addSchema(hopeflow);
+ajv.addSchema(native);
 
 const schemaAt = (ref) => ajv.getSchema(ref) ?? ajv.compile({ $ref: ref });
 
@@ -28,11 +30,13 @@ export const fits = (ref, value) => schemaAt(ref)(value);
 
 export const bodyRef = (name) => `openapi#/components/schemas/${name}`;
 export const frameRef = (name) => `${hopeflow.$id}#/$defs/${name}`;
+export const nativeRef = (name) => `${native.$id}#/$defs/${name}`;
 
 /** Every schema there is compiles: a $ref that leads nowhere is an error. */
 export function compileAll() {
   for (const name of Object.keys(openapi.components.schemas)) ajv.compile({ $ref: bodyRef(name) });
   for (const name of Object.keys(hopeflow.$defs)) ajv.compile({ $ref: frameRef(name) });
+  for (const name of Object.keys(native.$defs)) ajv.compile({ $ref: nativeRef(name) });
 }
 
 /* --- answers --- */
@@ -106,6 +110,17 @@ export function judgeFrame(text) {
 }
 
 export const judgeClose = (close) => judge(frameRef("close"), close, "a close");
+
+/** The same by native.json; its frames are all JSON, and come parsed. */
+export function judgeNative(frame) {
+  judge(nativeRef("serverFrame"), frame, "a native frame");
+  return frame;
+}
+
+export const judgeNativeClose = (close) => judge(nativeRef("close"), close, "a native close");
+
+/** The codes that an error frame may have. */
+export const nativeCodes = () => native.$defs.error.properties.code.enum;
 
 /** The error codes that a status may bring somewhere in the document: { code: Set(status) }. */
 export function documentedCodes() {
