@@ -97,11 +97,18 @@ static void ask(struct client *client, const struct secret *secret)
 
 void client_connect(struct client *client)
 {
-    if (client->asking || (client->sock && client->sent > client->kept))
+    if (client->asking)
         return;
     /* The secret before the last counts as long as nothing was said on the last one's socket. */
-    bool earlier = client->before.is && rand_chance(&client->world->rand, 30);
-    ask(client, earlier ? &client->before : &client->now);
+    if (client->before.is && rand_chance(&client->world->rand, 30)) {
+        /* It never saw the last welcome, nor the socket that it came on. */
+        client->now = client->before;
+        client->before.is = false;
+        if (client->sock)
+            client_leave(client, false);
+    }
+    client->before.is = false; /* another attempt pushes it out */
+    ask(client, &client->now);
 }
 
 static void lose_session(struct client *client)
@@ -187,9 +194,7 @@ static void say(struct client *client, const char *message)
 void client_attach(struct client *client)
 {
     char message[96];
-    /* One that is resuming says nothing on its old socket: what it said would race its own return.
-     */
-    if (!client->sock || client->asking || client->world->socks[client->sock].held[0])
+    if (!client->sock || client->world->socks[client->sock].held[0])
         return;
     client->sent++;
     snprintf(message, sizeof message, "{\"type\":\"attach\",\"attachment\":%u,\"ref\":%u}",
