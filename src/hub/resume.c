@@ -25,49 +25,6 @@ static struct dm_slice user_of(const struct dm_admission *admission)
     return dm_slice(admission->user_id, admission->user_len);
 }
 
-/* --- the store's part of an admission --- */
-
-static void stored(struct dm_mail *mail, struct dm_shard *shard)
-{
-    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
-    struct dm_admission *admission = op->caller;
-    shard->ops_out--;
-    admission->err = op->err;
-    admission->row = op;
-    if (op->err || !op->resumed)
-        (void)dm_attempt_end(&admission->attempt);
-    else
-        dm_attempt_found(shard, admission->attempt, &row_of(op)->id);
-    if (op->err) {
-        dm_place_give_back(shard, user_of(admission));
-        dm_admission_dispose(admission);
-    } else {
-        admission->resumed = op->resumed;
-        admission->session_id = row_of(op)->id;
-    }
-    dm_admission_answer(shard, admission);
-}
-
-void dm_resume_begin(struct dm_shard *shard, struct dm_admission *admission)
-{
-    enum dm_store_kind kind = admission->resuming ? DM_STORE_RESUME_SESSION : DM_STORE_OPEN_SESSION;
-    struct dm_store_op *op = dm_store_op_create(kind, shard->options.number, stored);
-    struct dm_uuid id = dm_shard_mint(shard);
-    uint64_t wall = dm_shard_wall(shard);
-    admission->endings = shard->endings;
-    if (admission->resuming)
-        admission->attempt = dm_attempt_begin(shard, dm_user_find(shard, user_of(admission)));
-    op->caller = admission;
-    op->user_id = dm_store_op_add_text(op, user_of(admission));
-    dm_store_op_add_session(op, &id, dm_slice_of(dm_dialect_of(admission->dialect)->name),
-                            DM_SLICE("[]"), DM_NO_SLICE);
-    memcpy(op->resume, admission->resume, sizeof op->resume);
-    memcpy(op->next_resume, admission->next_resume, sizeof op->next_resume);
-    op->oldest =
-        wall > shard->options.resume_window_ms ? wall - shard->options.resume_window_ms : 0;
-    dm_shard_submit(shard, op);
-}
-
 /* --- single rows --- */
 
 static void forgotten(struct dm_mail *mail, struct dm_shard *shard)
@@ -211,6 +168,73 @@ void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission
     struct attempt *attempt = admission->attempt;
     leave(shard, dm_user_find(shard, user_of(admission)), admission, dm_attempt_end(&attempt));
 }
+
+/* --- the store's part of an admission --- */
+
+/* One that takes a socket's place needs none of its own. */
+static bool has_place(const struct dm_shard *shard, uint32_t index,
+                      const struct dm_admission *admission)
+{
+    const struct user *user = user_at(shard, index);
+    if (user->session_count + user->places <= shard->options.limits.max_connections_per_user)
+        return true;
+    uint32_t session = admission->resumed ? find(shard, index, &admission->session_id) : 0;
+    return session && !(session_at(shard, session)->flags & SESSION_GONE);
+}
+
+static int note_stored(struct dm_shard *shard, struct dm_admission *admission)
+{
+    const struct dm_store_op *op = admission->row;
+    uint32_t user = dm_user_find(shard, user_of(admission));
+    if (op->err || !op->resumed)
+        (void)dm_attempt_end(&admission->attempt);
+    if (op->err)
+        return op->err;
+    admission->resumed = op->resumed;
+    admission->session_id = row_of(op)->id;
+    if (op->resumed)
+        dm_attempt_found(shard, admission->attempt, &admission->session_id);
+    if (has_place(shard, user, admission))
+        return DM_OK;
+    leave(shard, user, admission, dm_attempt_end(&admission->attempt));
+    return DM_ERR_MAX_CONNECTIONS;
+}
+
+static void stored(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
+    struct dm_admission *admission = op->caller;
+    shard->ops_out--;
+    admission->row = op;
+    admission->err = note_stored(shard, admission);
+    if (admission->err) {
+        dm_place_give_back(shard, user_of(admission));
+        dm_admission_dispose(admission);
+    }
+    dm_admission_answer(shard, admission);
+}
+
+void dm_resume_begin(struct dm_shard *shard, struct dm_admission *admission)
+{
+    enum dm_store_kind kind = admission->resuming ? DM_STORE_RESUME_SESSION : DM_STORE_OPEN_SESSION;
+    struct dm_store_op *op = dm_store_op_create(kind, shard->options.number, stored);
+    struct dm_uuid id = dm_shard_mint(shard);
+    uint64_t wall = dm_shard_wall(shard);
+    admission->endings = shard->endings;
+    if (admission->resuming)
+        admission->attempt = dm_attempt_begin(shard, dm_user_find(shard, user_of(admission)));
+    op->caller = admission;
+    op->user_id = dm_store_op_add_text(op, user_of(admission));
+    dm_store_op_add_session(op, &id, dm_slice_of(dm_dialect_of(admission->dialect)->name),
+                            DM_SLICE("[]"), DM_NO_SLICE);
+    memcpy(op->resume, admission->resume, sizeof op->resume);
+    memcpy(op->next_resume, admission->next_resume, sizeof op->next_resume);
+    op->oldest =
+        wall > shard->options.resume_window_ms ? wall - shard->options.resume_window_ms : 0;
+    dm_shard_submit(shard, op);
+}
+
+/* --- a socket that has arrived --- */
 
 /* The session is here: its socket has not been missed yet, or its drop waits for the user's wake.
  */

@@ -14,12 +14,21 @@ static void admitted(struct dm_mail *mail, struct dm_shard *here)
     admission->done(admission, here);
 }
 
-static int take_place(struct dm_shard *shard, struct dm_slice user_id)
+static struct dm_slice user_of(const struct dm_admission *admission)
 {
+    return dm_slice(admission->user_id, admission->user_len);
+}
+
+/* What is to be resumed may take the place of a socket that is there: that is only known once the
+ * store has answered, and so many may be asking it. */
+static int take_place(struct dm_shard *shard, const struct dm_admission *admission)
+{
+    uint32_t most = shard->options.limits.max_connections_per_user;
+    struct dm_slice user_id = user_of(admission);
     uint32_t found = dm_user_find(shard, user_id);
     if (found) {
         const struct user *user = user_at(shard, found);
-        if (user->session_count + user->places >= shard->options.limits.max_connections_per_user ||
+        if (user->session_count + user->places >= (admission->resuming ? 2 * most : most) ||
             user->places == UINT16_MAX)
             return DM_ERR_MAX_CONNECTIONS;
     }
@@ -37,15 +46,10 @@ void dm_admission_answer(struct dm_shard *shard, struct dm_admission *admission)
     shard->ports.post.send(shard->ports.post.self, admission->origin, &admission->mail);
 }
 
-static struct dm_slice user_of(const struct dm_admission *admission)
-{
-    return dm_slice(admission->user_id, admission->user_len);
-}
-
 static void admit(struct dm_mail *mail, struct dm_shard *shard)
 {
     struct dm_admission *admission = DM_CONTAINER(mail, struct dm_admission, mail);
-    admission->err = take_place(shard, user_of(admission));
+    admission->err = take_place(shard, admission);
     if (admission->err == DM_OK && dm_dialect_of(admission->dialect)->resumes)
         dm_resume_begin(shard, admission);
     else

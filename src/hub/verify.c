@@ -178,7 +178,8 @@ static void verify_users(const struct dm_shard *shard, struct census *census)
         DM_CHECK(dm_shard_owner(shard, dm_user_id(user)) == shard->options.number);
         DM_CHECK(has_reason(shard, user));
         DM_CHECK(user->session_count + user->places <=
-                 shard->options.limits.max_connections_per_user);
+                 2 * shard->options.limits.max_connections_per_user); /* see take_place */
+        DM_CHECK(user->session_count <= shard->options.limits.max_connections_per_user);
         verify_awake(shard, i, census);
         verify_sessions(shard, i, census);
         verify_deliveries(shard, i, census);

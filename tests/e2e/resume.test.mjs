@@ -174,6 +174,22 @@ test("dropped sessions do not count against the user's limit, and match nothing"
   await assert.rejects(Native.connect(dm, "alice", { resume: secrets[2] }), { status: 503 });
 });
 
+test("at the user's limit a session that is still connected can be resumed, and no other", async (t) => {
+  const dm = await serve(t, { max_connections_per_user: 1 });
+  const dropped = await Native.connect(dm, "alice");
+  await dropped.drop();
+  await until("the drop is noticed", async () => (await dm.get("/users/alice/presence")).json.connections === 0);
+  const alice = await Native.connect(dm, "alice");
+  for (const resume of [undefined, "junk", dropped.welcome.resume])
+    await assert.rejects(Native.connect(dm, "alice", { resume }), { status: 503 });
+  const back = await Native.connect(dm, "alice", { resume: alice.welcome.resume });
+  assert.equal(back.welcome.sessionId, alice.welcome.sessionId);
+  assert.equal((await alice.closing()).code, 4009);
+  assert.equal(rows(dm), 2, "what was refused has left no row");
+  await back.close(1000);
+  assert.equal((await Native.connect(dm, "alice", { resume: dropped.welcome.resume })).welcome.resumed, true);
+});
+
 for (const [how, settings] of [["awake", {}], ["asleep", { hibernate_after: "20ms" }]])
   test(`the late ack of a session that dropped and came back counts until the answer, its user ${how}`, async (t) => {
     const dm = await serve(t, { shards: 2, ...settings });
