@@ -280,7 +280,8 @@ uint32_t dm_user_close_sessions(struct dm_shard *shard, uint32_t owner, int code
 
 /* --- messages --- */
 
-static void change_filters(struct dm_shard *shard, uint32_t index, const struct dm_command *command)
+/* DM_ERR_TOO_MANY_FILTERS: some were not taken; those that were, stay. */
+static int change_filters(struct dm_shard *shard, uint32_t index, const struct dm_command *command)
 {
     struct session *session = session_at(shard, index);
     struct session_state *state = dm_session_state(shard, index);
@@ -288,15 +289,18 @@ static void change_filters(struct dm_shard *shard, uint32_t index, const struct 
                        ? dm_filter_set_add(&state->filters, command->filters,
                                            shard->options.limits.max_filters_per_session)
                        : dm_filter_set_remove(&state->filters, command->filters);
-    if (command->kind == DM_COMMAND_SUBSCRIBE && state->filters.full)
-        dm_metrics_refuse(shard->metrics, DM_ERR_TOO_MANY_FILTERS);
+    bool full = command->kind == DM_COMMAND_SUBSCRIBE && state->filters.full;
+    int err = full ? DM_ERR_TOO_MANY_FILTERS : DM_OK;
+    if (full)
+        dm_metrics_refuse(shard->metrics, err);
     if (!changed)
-        return;
+        return err;
     state->unwritten = true;
     if (state->filters.count)
         session->flags |= SESSION_FILTERED;
     else
         session->flags &= (uint8_t)~SESSION_FILTERED;
+    return err;
 }
 
 void dm_session_send_text(struct dm_shard *shard, uint32_t sock, struct dm_slice text)
@@ -323,12 +327,15 @@ static void carry_out(struct dm_shard *shard, uint32_t index, const struct dm_co
         dm_answer(shard, session, command->ref, awaited ? DM_OK : DM_ERR_NOT_FOUND, DM_NO_SLICE);
         return;
     }
+    int err = DM_OK;
     if (command->kind == DM_COMMAND_ATTACH)
         attach(shard, index, command);
     else
-        change_filters(shard, index, command);
+        err = change_filters(shard, index, command);
+    if (err)
+        dm_answer(shard, session, command->ref, err, DM_NO_SLICE);
     if (resumes)
-        dm_answer_when_written(shard, index, command->ref);
+        dm_answer_when_written(shard, index, err ? DM_NO_SLICE : command->ref);
 }
 
 static int refresh(struct dm_shard *shard, uint32_t index, struct dm_slice token)

@@ -33,6 +33,15 @@ test("a session without filters takes everything, one with filters what they mat
   assert.equal((await dm.publish({ userId: "alice", type: "chat" })).clientCount, 2);
 });
 
+test("filters beyond max_filters_per_session are refused, those before stay", async (t) => {
+  const dm = await serve(t, { max_filters_per_session: 2 });
+  const alice = await Native.connect(dm, "alice");
+  const filters = ["a", "b", "c"].map((type) => ({ type }));
+  assert.equal((await alice.command("subscribe", { filters })).code, "too_many_filters");
+  for (const [type, count] of [["a", 1], ["b", 1], ["c", 0]])
+    assert.equal((await dm.publish({ userId: "alice", type, timeoutMs: 0 })).delivered, count);
+});
+
 test("an ack is answered: ok where it was awaited, not_found else", async (t) => {
   const dm = await serve(t);
   const alice = await Native.connect(dm, "alice");

@@ -449,12 +449,13 @@ test("the server and the schema agree on what a native client may say", async (t
 });
 
 test("the answers to native commands that cannot be carried out are as documented", async (t) => {
-  const dm = await serve(t, { max_attachment: "16" });
+  const dm = await serve(t, { max_attachment: "16", max_filters_per_session: 1 });
   const alice = await Native.connect(dm, "alice");
   const code = async (message) => (await said(alice, { ref: 1, ...message })).code;
   assert.equal(await code({ type: "ack", envelopeId: UUID }), "not_found");
   assert.equal(await said(alice, { type: "ack", envelopeId: UUID }), undefined);
   assert.equal(await code({ type: "attach", attachment: "x".repeat(16) }), "too_large");
+  assert.equal(await code({ type: "subscribe", filters: [{ type: "a" }, { type: "b" }] }), "too_many_filters");
   assert.equal(await code({ type: "refresh", token: "junk" }), "unauthorized");
   assert.equal(await code({ type: "refresh", token: dm.token("bob") }), "forbidden");
 });
