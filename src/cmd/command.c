@@ -166,3 +166,20 @@ struct dm_slice dm_command_api_key(const struct dm_config *config, const char *n
     }
     return DM_NO_SLICE;
 }
+
+enum { CREDENTIAL_TTL_MS = 60 * 1000 };
+
+int dm_command_credential(const struct dm_config *config, const char *token, const char *key_name,
+                          const char *user, unsigned scopes, struct dm_buf *credential)
+{
+    struct dm_slice key = dm_command_api_key(config, key_name);
+    if (token)
+        dm_buf_add_slice(credential, dm_slice_of(token));
+    else if (key.at)
+        dm_buf_add_slice(credential, key);
+    else if (key_name)
+        return dm_command_fail(DM_EXIT_FAILED, "--key: api_keys has no key of that name");
+    else if (config->jwt_secret.count)
+        return dm_command_mint(config, user, scopes, CREDENTIAL_TTL_MS, credential);
+    return DM_EXIT_OK;
+}

@@ -42,6 +42,13 @@ int dm_command_mint(const struct dm_config *config, const char *user, unsigned s
 /* The URL of the server that this configuration would start, on this machine. */
 void dm_command_url(const struct dm_config *config, struct dm_buf *url);
 
+/* What a command shows a server: `token`, else the API key of that name or the first, else a token
+ * minted for `user` with `scopes`, good for a minute; where there is none of these it stays empty.
+ * DM_EXIT_OK, or reported. */
+int dm_command_credential(const struct dm_config *config, const char *token, const char *key_name,
+                          const char *user, unsigned scopes,
+                          struct dm_buf *credential) DM_MUST_CHECK;
+
 /* The secret of the API key of that name, or of the first one; absent if there is none. */
 struct dm_slice dm_command_api_key(const struct dm_config *config, const char *name);
 

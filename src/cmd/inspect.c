@@ -10,7 +10,7 @@
 #include "codec/utf8.h"
 #include "net/client.h"
 
-enum { ANSWER_MS = 5000, TOKEN_TTL_MS = 60 * 1000 };
+enum { ANSWER_MS = 5000 };
 
 struct options {
     const char *key, *token, *url;
@@ -29,17 +29,8 @@ struct server {
 static int choose_credential(const struct options *options, const struct dm_config *config,
                              struct dm_buf *credential)
 {
-    struct dm_slice key = dm_command_api_key(config, options->key);
-    if (options->token)
-        dm_buf_add_slice(credential, dm_slice_of(options->token));
-    else if (key.at)
-        dm_buf_add_slice(credential, key);
-    else if (options->key)
-        return dm_command_fail(DM_EXIT_FAILED, "--key: api_keys has no key of that name");
-    else if (config->jwt_secret.count)
-        return dm_command_mint(config, "dormouse-inspect", DM_SCOPE_ADMIN, TOKEN_TTL_MS,
-                               credential);
-    return DM_EXIT_OK;
+    return dm_command_credential(config, options->token, options->key, "dormouse-inspect",
+                                 DM_SCOPE_ADMIN, credential);
 }
 
 /* The number of the sample of that name and labels; false if it is not there. */

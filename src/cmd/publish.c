@@ -6,7 +6,7 @@
 #include "codec/utf8.h"
 #include "net/client.h"
 
-enum { ANSWER_MS = 10000, TOKEN_TTL_MS = 60 * 1000 };
+enum { ANSWER_MS = 10000 };
 
 struct options {
     const char *user, *type, *payload, *timeout, *key, *token, *url;
@@ -30,21 +30,13 @@ static void write_body(const struct options *options, uint64_t timeout_ms, struc
 static int choose_credential(const struct options *options, const struct dm_config *config,
                              struct dm_buf *credential)
 {
-    struct dm_slice key = dm_command_api_key(config, options->key);
-    if (options->token)
-        dm_buf_add_slice(credential, dm_slice_of(options->token));
-    else if (key.at)
-        dm_buf_add_slice(credential, key);
-    else if (options->key)
-        return dm_command_fail(DM_EXIT_FAILED, "--key: api_keys has no key of that name");
-    else if (config->jwt_secret.count)
-        return dm_command_mint(config, "dormouse-publish", DM_SCOPE_PUBLISH, TOKEN_TTL_MS,
-                               credential);
-    else
-        return dm_command_fail(DM_EXIT_FAILED,
+    int code = dm_command_credential(config, options->token, options->key, "dormouse-publish",
+                                     DM_SCOPE_PUBLISH, credential);
+    if (code == DM_EXIT_OK && !credential->len)
+        code = dm_command_fail(DM_EXIT_FAILED,
                                "there is no API key to publish with: set api_keys in the file, "
                                "DORMOUSE_API_KEYS or api_keys_file, or bring a --token");
-    return DM_EXIT_OK;
+    return code;
 }
 
 static int post(const char *url, struct dm_slice credential, struct dm_slice body,

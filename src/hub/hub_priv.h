@@ -284,6 +284,7 @@ uint32_t dm_user_close_sessions(struct dm_shard *shard, uint32_t user, int code,
 
 /* shard.c: the store */
 void dm_shard_submit(struct dm_shard *shard, struct dm_store_op *op);
+void dm_store_op_done(struct dm_mail *mail, struct dm_shard *shard); /* and nothing comes of it */
 void dm_shard_forget_rows(struct dm_shard *shard, enum dm_store_kind kind,
                           const struct dm_uuid *envelope_id, const struct dm_uuid *session_id);
 

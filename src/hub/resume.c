@@ -1,7 +1,7 @@
 /*
  * Sessions that outlive their sockets. One that drops leaves memory at once:
  * what it had is a row, with the time since when it has no socket, and whoever
- * brings its secret within the window has it again (CONTRACT: resume).
+ * brings its secret within the window has it again.
  *
  *   (opened in the store) ─► connected ── drop ──► a row ── resumed ──► connected
  *                                │                   └── window over, disconnect ──► nothing
@@ -20,22 +20,11 @@ static const struct dm_store_session *row_of(const struct dm_store_op *op)
     return &op->sessions[op->resumed ? 1 : 0];
 }
 
-static struct dm_slice user_of(const struct dm_admission *admission)
-{
-    return dm_slice(admission->user_id, admission->user_len);
-}
-
 /* --- single rows --- */
-
-static void forgotten(struct dm_mail *mail, struct dm_shard *shard)
-{
-    shard->ops_out--;
-    dm_store_op_destroy(DM_CONTAINER(mail, struct dm_store_op, mail));
-}
 
 static void submit(struct dm_shard *shard, enum dm_store_kind kind, const struct dm_uuid *id)
 {
-    struct dm_store_op *op = dm_store_op_create(kind, shard->options.number, forgotten);
+    struct dm_store_op *op = dm_store_op_create(kind, shard->options.number, dm_store_op_done);
     op->session_id = *id;
     op->now = dm_shard_wall(shard);
     dm_shard_submit(shard, op);
@@ -55,7 +44,7 @@ static void confirmed(struct dm_mail *mail, struct dm_shard *shard)
     struct session *session = dm_slab_peek(&shard->sessions, op->user);
     if (op->err && session && dm_uuid_eq(&session->id, &op->session_id))
         session->flags |= SESSION_UNCONFIRMED;
-    forgotten(mail, shard);
+    dm_store_op_done(mail, shard);
 }
 
 /* Its pending acks are still read from its row: until then nobody may resume it. */
@@ -85,7 +74,7 @@ void dm_resume_drop(struct dm_shard *shard, uint32_t index)
     struct session *session = session_at(shard, index);
     if (dm_session_must_write(shard, session)) {
         struct dm_store_op *op =
-            dm_store_op_create(DM_STORE_SAVE_USER, shard->options.number, forgotten);
+            dm_store_op_create(DM_STORE_SAVE_USER, shard->options.number, dm_store_op_done);
         op->user_id = dm_store_op_add_text(op, dm_user_id(user_at(shard, session->user)));
         dm_session_add_to(shard, session, op);
         dm_shard_submit(shard, op);
@@ -127,9 +116,9 @@ static void reopen(struct dm_shard *shard, const struct dm_store_session *row,
                    const struct dm_admission *admission)
 {
     struct dm_store_op *op =
-        dm_store_op_create(DM_STORE_REOPEN_SESSION, shard->options.number, forgotten);
+        dm_store_op_create(DM_STORE_REOPEN_SESSION, shard->options.number, dm_store_op_done);
     const struct dm_store_op *from = admission->row;
-    op->user_id = dm_store_op_add_text(op, user_of(admission));
+    op->user_id = dm_store_op_add_text(op, dm_admission_user(admission));
     dm_store_op_add_session(op, &row->id, dm_store_op_text(from, row->dialect),
                             dm_store_op_text(from, row->filters),
                             dm_store_op_text(from, row->attachment));
@@ -166,7 +155,8 @@ static void leave(struct dm_shard *shard, uint32_t user, const struct dm_admissi
 void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission)
 {
     struct attempt *attempt = admission->attempt;
-    leave(shard, dm_user_find(shard, user_of(admission)), admission, dm_attempt_end(&attempt));
+    leave(shard, dm_user_find(shard, dm_admission_user(admission)), admission,
+          dm_attempt_end(&attempt));
 }
 
 /* --- the store's part of an admission --- */
@@ -185,7 +175,7 @@ static bool has_place(const struct dm_shard *shard, uint32_t index,
 static int note_stored(struct dm_shard *shard, struct dm_admission *admission)
 {
     const struct dm_store_op *op = admission->row;
-    uint32_t user = dm_user_find(shard, user_of(admission));
+    uint32_t user = dm_user_find(shard, dm_admission_user(admission));
     if (op->err || !op->resumed)
         (void)dm_attempt_end(&admission->attempt);
     if (op->err)
@@ -208,7 +198,7 @@ static void stored(struct dm_mail *mail, struct dm_shard *shard)
     admission->row = op;
     admission->err = note_stored(shard, admission);
     if (admission->err) {
-        dm_place_give_back(shard, user_of(admission));
+        dm_place_give_back(shard, dm_admission_user(admission));
         dm_admission_dispose(admission);
     }
     dm_admission_answer(shard, admission);
@@ -222,9 +212,10 @@ void dm_resume_begin(struct dm_shard *shard, struct dm_admission *admission)
     uint64_t wall = dm_shard_wall(shard);
     admission->endings = shard->endings;
     if (admission->resuming)
-        admission->attempt = dm_attempt_begin(shard, dm_user_find(shard, user_of(admission)));
+        admission->attempt =
+            dm_attempt_begin(shard, dm_user_find(shard, dm_admission_user(admission)));
     op->caller = admission;
-    op->user_id = dm_store_op_add_text(op, user_of(admission));
+    op->user_id = dm_store_op_add_text(op, dm_admission_user(admission));
     dm_store_op_add_session(op, &id, dm_slice_of(dm_dialect_of(admission->dialect)->name),
                             DM_SLICE("[]"), DM_NO_SLICE);
     memcpy(op->resume, admission->resume, sizeof op->resume);
@@ -279,7 +270,7 @@ static void welcome(struct dm_shard *shard, const struct session *session,
     struct dm_welcome welcome = {
         .session_id = session->id,
         .resume = dm_slice(admission->next_secret, sizeof admission->next_secret),
-        .user_id = user_of(admission),
+        .user_id = dm_admission_user(admission),
         .resumed = admission->resumed,
         .attachment = state ? state->attachment : dm_store_op_text(admission->row, row->attachment),
     };
@@ -318,7 +309,7 @@ uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admis
 {
     struct dm_store_session row = *row_of(admission->row); /* bringing it back sorts the rows */
     struct attempt *attempt = admission->attempt;
-    uint32_t user = dm_user_find(shard, user_of(admission));
+    uint32_t user = dm_user_find(shard, dm_admission_user(admission));
     uint32_t index = admission->resumed ? find(shard, user, &admission->session_id) : 0;
     unsigned what = dm_attempt_end(&attempt);
     if (admission->resumed && is_outdated(shard, index, what)) {
@@ -355,7 +346,7 @@ uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now)
         return shard->expire_at;
     uint64_t window = shard->options.resume_window_ms, pause = window / LOOKS_A_WINDOW;
     struct dm_store_op *op =
-        dm_store_op_create(DM_STORE_EXPIRE_SESSIONS, shard->options.number, forgotten);
+        dm_store_op_create(DM_STORE_EXPIRE_SESSIONS, shard->options.number, dm_store_op_done);
     op->oldest = dm_shard_wall(shard) > window ? dm_shard_wall(shard) - window : 0;
     dm_shard_submit(shard, op);
     shard->expire_at = now + (pause > LOOK_MS_MIN ? pause : LOOK_MS_MIN);

@@ -14,17 +14,12 @@ static void admitted(struct dm_mail *mail, struct dm_shard *here)
     admission->done(admission, here);
 }
 
-static struct dm_slice user_of(const struct dm_admission *admission)
-{
-    return dm_slice(admission->user_id, admission->user_len);
-}
-
 /* What is to be resumed may take the place of a socket that is there: that is only known once the
  * store has answered, and so many may be asking it. */
 static int take_place(struct dm_shard *shard, const struct dm_admission *admission)
 {
     uint32_t most = shard->options.limits.max_connections_per_user;
-    struct dm_slice user_id = user_of(admission);
+    struct dm_slice user_id = dm_admission_user(admission);
     uint32_t found = dm_user_find(shard, user_id);
     if (found) {
         const struct user *user = user_at(shard, found);
@@ -64,7 +59,7 @@ void dm_admission_dispose(struct dm_admission *admission)
 
 void dm_session_admit(struct dm_shard *shard, struct dm_admission *admission)
 {
-    uint32_t owner = dm_shard_owner(shard, user_of(admission));
+    uint32_t owner = dm_shard_owner(shard, dm_admission_user(admission));
     admission->origin = shard->options.number;
     admission->mail.run = admit;
     if (owner == admission->origin)
@@ -85,7 +80,7 @@ static void withdraw_here(struct dm_shard *shard, const struct dm_admission *adm
 {
     if (dm_dialect_of(admission->dialect)->resumes)
         dm_resume_undo(shard, admission);
-    dm_place_give_back(shard, user_of(admission));
+    dm_place_give_back(shard, dm_admission_user(admission));
 }
 
 static void withdraw(struct dm_mail *mail, struct dm_shard *shard)
@@ -97,7 +92,7 @@ static void withdraw(struct dm_mail *mail, struct dm_shard *shard)
 
 void dm_session_withdraw(struct dm_shard *shard, const struct dm_admission *admission)
 {
-    uint32_t owner = dm_shard_owner(shard, user_of(admission));
+    uint32_t owner = dm_shard_owner(shard, dm_admission_user(admission));
     if (owner == shard->options.number) {
         withdraw_here(shard, admission);
         return;
@@ -162,7 +157,7 @@ uint32_t dm_session_add(struct dm_shard *shard, uint32_t owner, const struct dm_
 uint32_t dm_session_open(struct dm_shard *shard, const struct dm_admission *admission,
                          uint32_t sock)
 {
-    uint32_t user = dm_user_find(shard, user_of(admission));
+    uint32_t user = dm_user_find(shard, dm_admission_user(admission));
     DM_CHECK(user && user_at(shard, user)->places > 0);
     user_at(shard, user)->places--;
     bool resumes = dm_dialect_of(admission->dialect)->resumes;

@@ -40,6 +40,11 @@ struct dm_admission {
     void (*done)(struct dm_admission *admission, struct dm_shard *here);
 };
 
+static inline struct dm_slice dm_admission_user(const struct dm_admission *admission)
+{
+    return dm_slice(admission->user_id, admission->user_len);
+}
+
 void dm_admission_dispose(struct dm_admission *admission); /* any thread; not the struct itself */
 
 /* Asks for a place for one more session of a user. On any shard; `done` is run on the same, perhaps

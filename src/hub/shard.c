@@ -130,7 +130,7 @@ void dm_shard_submit(struct dm_shard *shard, struct dm_store_op *op)
 
 /* Rows that are to go are of sessions or publishes that have ended. Where the deletion fails they
  * match nothing any more and are swept at the next start. */
-static void forgotten(struct dm_mail *mail, struct dm_shard *shard)
+void dm_store_op_done(struct dm_mail *mail, struct dm_shard *shard)
 {
     shard->ops_out--;
     dm_store_op_destroy(DM_CONTAINER(mail, struct dm_store_op, mail));
@@ -139,7 +139,7 @@ static void forgotten(struct dm_mail *mail, struct dm_shard *shard)
 void dm_shard_forget_rows(struct dm_shard *shard, enum dm_store_kind kind,
                           const struct dm_uuid *envelope_id, const struct dm_uuid *session_id)
 {
-    struct dm_store_op *op = dm_store_op_create(kind, shard->options.number, forgotten);
+    struct dm_store_op *op = dm_store_op_create(kind, shard->options.number, dm_store_op_done);
     if (envelope_id)
         op->envelope_id = *envelope_id;
     if (session_id)
@@ -195,11 +195,6 @@ uint32_t dm_shard_close_sessions(struct dm_shard *shard, int code, struct dm_sli
             closed += dm_user_close_sessions(shard, i, code, reason);
     }
     return closed;
-}
-
-uint32_t dm_shard_open_publishes(const struct dm_shard *shard)
-{
-    return shard->coordinations.live;
 }
 
 void dm_shard_finish_publishes(struct dm_shard *shard)

@@ -121,7 +121,7 @@ static int verify_token(void *self, struct dm_slice token, struct dm_slice user_
     int err = dm_auth_check(loop->auth, token, false, now, &who);
     if (err)
         return err;
-    if (who.kind != DM_PRINCIPAL_USER || !dm_slice_eq(dm_slice(who.id, who.id_len), user_id))
+    if (who.kind != DM_PRINCIPAL_USER || !dm_slice_eq(dm_principal_id(&who), user_id))
         return DM_ERR_FORBIDDEN;
     *expires_ms = dm_principal_session_end(&who, now);
     return DM_OK;
