@@ -156,6 +156,8 @@ static int print(const char *path, const struct dm_inspection *found, struct ser
         {"users", "users", found->users},
         {"sessions", "sessions", found->sessions},
         {"pendingAcks", "pending acks", found->pending_acks},
+        {"publishes", "publishes", found->publishes},
+        {"owed", "envelopes owed", found->owed},
         {"bytes", "bytes", found->bytes},
         {"freeBytes", "of them free", found->free_bytes},
         {"logBytes", "bytes of log", found->log_bytes},

@@ -46,7 +46,7 @@ static void settle(struct dm_shard *shard, uint32_t pending_index, enum settling
     struct delivery *delivery = delivery_at(shard, delivery_index);
     uint32_t part_index = delivery->part;
     if (pending->stored != PENDING_NEW && result.at) {
-        dm_delivery_remember_settled(delivery, &session_at(shard, pending->session)->id);
+        dm_uuid_set_add(&delivery->settled, &session_at(shard, pending->session)->id);
         dm_shard_forget_rows(shard, DM_STORE_FORGET_PENDING,
                              &part_at(shard, part_index)->envelope->id,
                              &session_at(shard, pending->session)->id);

@@ -30,6 +30,7 @@
 #include "base/index.h"
 #include "base/list.h"
 #include "base/slab.h"
+#include "base/uuid_set.h"
 #include "dialect/dialect.h"
 #include "hub/publish.h"
 #include "hub/session.h"
@@ -114,9 +115,9 @@ struct delivery {
     uint32_t awaited;
     uint32_t stored; /* some pending ack of it may have a row */
     uint32_t spare;
-    /* struct dm_uuid: sessions, in order, that have acked while a row of theirs was there: its
-     * deletion may be under way or have failed when the user is next loaded. */
-    struct dm_buf settled;
+    /* Sessions that have acked while a row of theirs was there: its deletion may be under way or
+     * have failed when the user is next loaded. */
+    struct dm_uuid_set settled;
     /* struct dm_uuid: sessions that dropped with an ack awaited, and may come back with it. */
     struct dm_buf dropped;
 };
@@ -371,9 +372,7 @@ uint32_t dm_delivery_find(const struct dm_shard *shard, uint32_t user,
                           const struct dm_uuid *envelope); /* 0: none is open */
 uint32_t dm_delivery_add(struct dm_shard *shard, uint32_t part, uint32_t user);
 void dm_delivery_remove(struct dm_shard *shard, uint32_t delivery);
-void dm_delivery_remember_settled(struct delivery *delivery, const struct dm_uuid *session_id);
 bool dm_delivery_dropped(const struct delivery *delivery, const struct dm_uuid *session_id);
-bool dm_delivery_settled(const struct delivery *delivery, const struct dm_uuid *session_id);
 void dm_part_free(struct dm_shard *shard, uint32_t part);
 void dm_part_free_if_done(struct dm_shard *shard, uint32_t part);
 

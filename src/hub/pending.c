@@ -140,35 +140,9 @@ void dm_delivery_remove(struct dm_shard *shard, uint32_t index)
         delivery_at(shard, delivery->part_prev)->part_next = delivery->part_next;
     else
         part_at(shard, delivery->part)->first_delivery = delivery->part_next;
-    dm_buf_dispose(&delivery->settled);
+    dm_uuid_set_dispose(&delivery->settled);
     dm_buf_dispose(&delivery->dropped);
     dm_slab_give(&shard->deliveries, index);
-}
-
-/* Where a session stands, or would stand, among those that have settled. */
-static size_t settled_place(const struct delivery *delivery, const struct dm_uuid *session_id)
-{
-    const struct dm_uuid *settled = (const void *)delivery->settled.bytes;
-    size_t low = 0, high = delivery->settled.len / sizeof *settled;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (memcmp(&settled[middle], session_id, sizeof *settled) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-void dm_delivery_remember_settled(struct delivery *delivery, const struct dm_uuid *session_id)
-{
-    size_t place = settled_place(delivery, session_id) * sizeof *session_id;
-    size_t behind = delivery->settled.len - place;
-    dm_buf_reserve(&delivery->settled, sizeof *session_id);
-    char *at = delivery->settled.bytes + place;
-    memmove(at + sizeof *session_id, at, behind);
-    memcpy(at, session_id, sizeof *session_id);
-    delivery->settled.len += sizeof *session_id;
 }
 
 bool dm_delivery_dropped(const struct delivery *delivery, const struct dm_uuid *session_id)
@@ -178,14 +152,6 @@ bool dm_delivery_dropped(const struct delivery *delivery, const struct dm_uuid *
         if (dm_uuid_eq(&dropped[i], session_id))
             return true;
     return false;
-}
-
-bool dm_delivery_settled(const struct delivery *delivery, const struct dm_uuid *session_id)
-{
-    const struct dm_uuid *settled = (const void *)delivery->settled.bytes;
-    size_t place = settled_place(delivery, session_id);
-    return place < delivery->settled.len / sizeof *settled &&
-           dm_uuid_eq(&settled[place], session_id);
 }
 
 /* --- parts --- */

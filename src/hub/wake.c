@@ -49,7 +49,7 @@ static void restore_pendings(struct dm_shard *shard, uint32_t index, const struc
     for (; row && row < end && dm_uuid_eq(&row->session_id, &session->id); row++) {
         uint32_t delivery = dm_delivery_find(shard, session->user, &row->envelope_id);
         if (!delivery /* its publish has been answered meanwhile */ ||
-            dm_delivery_settled(delivery_at(shard, delivery), &session->id))
+            dm_uuid_set_has(&delivery_at(shard, delivery)->settled, &session->id))
             continue;
         uint32_t pending = dm_pending_add(shard, index, delivery);
         pending_at(shard, pending)->stored = PENDING_STORED;

@@ -1,9 +1,10 @@
 /* Building and freeing store operations. */
-#include "ports/store.h"
+#include "ports/store_publish.h"
 
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "model/limits.h"
 
 struct dm_store_op *dm_store_op_create(enum dm_store_kind kind, uint32_t shard, dm_mail_run back)
 {
@@ -20,6 +21,14 @@ void dm_store_op_destroy(struct dm_store_op *op)
         return;
     free(op->sessions);
     free(op->pending);
+    if (op->publish) {
+        free(op->publish->targets);
+        dm_buf_dispose(&op->publish->results);
+        free(op->publish);
+    }
+    if (op->page)
+        free(op->page->rows);
+    free(op->page);
     dm_buf_dispose(&op->text);
     free(op);
 }
@@ -63,4 +72,47 @@ void dm_store_op_add_pending(struct dm_store_op *op, const struct dm_uuid *envel
         op->pending = dm_realloc(op->pending, op->pending_room * sizeof *op->pending);
     }
     op->pending[op->pending_count++] = (struct dm_store_pending){*envelope_id, *session_id};
+}
+
+bool dm_store_reads(enum dm_store_kind kind)
+{
+    return kind == DM_STORE_LOAD_USER || kind == DM_STORE_LOOK_PUBLISH ||
+           kind == DM_STORE_LOAD_OWED;
+}
+
+struct dm_store_publish *dm_store_op_publish(struct dm_store_op *op)
+{
+    if (!op->publish)
+        op->publish = DM_NEW(struct dm_store_publish);
+    return op->publish;
+}
+
+struct dm_store_page *dm_store_op_page(struct dm_store_op *op)
+{
+    if (!op->page)
+        op->page = DM_NEW(struct dm_store_page);
+    return op->page;
+}
+
+void dm_store_publish_add_result(struct dm_store_publish *publish, struct dm_slice value)
+{
+    if (publish->results.len + value.len > DM_RESULT_BYTES_MAX)
+        value = DM_SLICE("null");
+    if (publish->result_count++)
+        dm_buf_add_byte(&publish->results, ',');
+    dm_buf_add_slice(&publish->results, value);
+}
+
+void dm_store_page_add(struct dm_store_op *op, const struct dm_store_owed *row,
+                       struct dm_slice type, struct dm_slice payload)
+{
+    struct dm_store_page *page = dm_store_op_page(op);
+    if (page->count == page->room) {
+        page->room = grown(page->room);
+        page->rows = dm_realloc(page->rows, page->room * sizeof *page->rows);
+    }
+    struct dm_store_owed *at = &page->rows[page->count++];
+    *at = *row;
+    at->type = dm_store_op_add_text(op, type);
+    at->payload = dm_store_op_add_text(op, payload);
 }

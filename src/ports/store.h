@@ -41,6 +41,15 @@ enum dm_store_kind {
     DM_STORE_FORGET_SESSION,  /* deletes `session_id`'s row and its pending acks */
     DM_STORE_FORGET_PENDING,  /* deletes the pair (`envelope_id`, `session_id`) */
     DM_STORE_FORGET_ENVELOPE, /* deletes every pending ack of `envelope_id` */
+
+    /* Of `publish` (ports/store_publish.h), which is about `envelope_id`: */
+    DM_STORE_RECORD_PUBLISH,   /* records it, or finds what there is */
+    DM_STORE_COUNT_PUBLISH,    /* notes whom it has reached */
+    DM_STORE_FINISH_PUBLISH,   /* notes that it is answered, and reads what with */
+    DM_STORE_RECORD_ACK,       /* an ack of `session_id`, a session of `user_id` */
+    DM_STORE_EXPIRE_PUBLISHES, /* ends debts, and deletes publishes, whose time has come */
+    DM_STORE_LOOK_PUBLISH,     /* reads it */
+    DM_STORE_LOAD_OWED,        /* reads a `page` of what is owed to `user_id` */
 };
 
 /* Where a text of an operation stands in its `text`: offsets, because `text` moves as it grows. */
@@ -64,6 +73,9 @@ struct dm_store_pending {
     struct dm_uuid envelope_id, session_id;
 };
 
+struct dm_store_publish;
+struct dm_store_page;
+
 struct dm_store_op {
     struct dm_mail mail;      /* run on `shard` when the operation is back */
     struct dm_store_op *next; /* the store's, while it has the operation */
@@ -78,6 +90,9 @@ struct dm_store_op {
     uint32_t session_count, session_room, pending_count, pending_room;
     struct dm_buf text;
 
+    struct dm_store_publish *publish; /* its own, of the kinds that have one */
+    struct dm_store_page *page;
+
     unsigned char resume[DM_RESUME_HASH_LEN], next_resume[DM_RESUME_HASH_LEN];
     uint64_t now, oldest; /* Unix milliseconds; a session dropped before `oldest` is gone */
     bool resumed;
@@ -89,7 +104,11 @@ struct dm_store_op {
 struct dm_store {
     void *self;
     void (*submit)(void *self, struct dm_store_op *op); /* any shard's thread */
+    bool holds_publishes; /* it was opened with some: else there are none but this process's */
 };
+
+/* Kinds that read; all others write. */
+bool dm_store_reads(enum dm_store_kind kind);
 
 struct dm_store_op *dm_store_op_create(enum dm_store_kind kind, uint32_t shard, dm_mail_run back);
 void dm_store_op_destroy(struct dm_store_op *op);

@@ -6,7 +6,8 @@
 #include "store/apply_priv.h"
 
 #include "base/log.h"
-#include "model/name.h"
+#include "ports/store_publish.h"
+#include "store/publish_priv.h"
 
 static int run_pair(struct dm_connection *connection, enum dm_statement id,
                     const struct dm_uuid *session_id, const struct dm_uuid *envelope_id)
@@ -81,19 +82,42 @@ static int carry_out(struct dm_connection *connection, struct dm_store_op *op)
         return run_pair(connection, DM_STATEMENT_FORGET_PENDING, &op->session_id, &op->envelope_id);
     case DM_STORE_FORGET_ENVELOPE:
         return run_one(connection, DM_STATEMENT_FORGET_ENVELOPE, &op->envelope_id);
+    case DM_STORE_RECORD_PUBLISH:
+        return dm_publish_record(connection, op);
+    case DM_STORE_COUNT_PUBLISH:
+        return dm_publish_count(connection, op);
+    case DM_STORE_FINISH_PUBLISH:
+        return dm_publish_finish(connection, op);
+    case DM_STORE_RECORD_ACK:
+        return dm_publish_ack(connection, op);
+    case DM_STORE_EXPIRE_PUBLISHES:
+        return dm_publish_expire(connection, op);
     case DM_STORE_LOAD_USER:
+    case DM_STORE_LOAD_OWED:
+    case DM_STORE_LOOK_PUBLISH:
         break; /* the readers' */
     }
-    DM_CHECK(op->kind != DM_STORE_LOAD_USER);
+    DM_CHECK(!dm_store_reads(op->kind));
     return SQLITE_MISUSE;
 }
 
 static bool is_one_statement(const struct dm_store_op *op)
 {
-    if (op->kind == DM_STORE_SAVE_USER)
+    switch (op->kind) {
+    case DM_STORE_SAVE_USER:
         return op->session_count + op->pending_count <= 1;
-    return op->kind != DM_STORE_FORGET_SESSION && op->kind != DM_STORE_RESUME_SESSION &&
-           op->kind != DM_STORE_END_USER && op->kind != DM_STORE_EXPIRE_SESSIONS;
+    case DM_STORE_FORGET_SESSION:
+    case DM_STORE_RESUME_SESSION:
+    case DM_STORE_END_USER:
+    case DM_STORE_EXPIRE_SESSIONS:
+    case DM_STORE_RECORD_PUBLISH:
+    case DM_STORE_FINISH_PUBLISH:
+    case DM_STORE_RECORD_ACK:
+    case DM_STORE_EXPIRE_PUBLISHES:
+        return false;
+    default:
+        return true;
+    }
 }
 
 /* Undoes what a failed operation has done so far; SQLite may have rolled all back already. */
@@ -113,8 +137,23 @@ static enum dm_applied undo(struct dm_connection *connection, bool savepoint)
     return DM_APPLY_FAILED;
 }
 
+/* It may have been tried before, in a transaction that met a damaged page. */
+static void forget_what_was_read(struct dm_store_op *op)
+{
+    if (op->kind == DM_STORE_RESUME_SESSION) {
+        op->session_count = 1;
+        op->pending_count = 0;
+    }
+    if (op->publish) {
+        op->publish->result_count = 0;
+        dm_buf_clear(&op->publish->results);
+        op->publish->more = false;
+    }
+}
+
 enum dm_applied dm_apply(struct dm_connection *connection, struct dm_store_op *op)
 {
+    forget_what_was_read(op);
     bool savepoint = !is_one_statement(op);
     int rc = savepoint ? dm_connection_run(connection, DM_STATEMENT_SAVEPOINT) : SQLITE_OK;
     if (rc == SQLITE_OK)

@@ -37,6 +37,25 @@ static const struct check {
                             " ' by session ' || id_text(session_id) || ', which has no row'"
                             " FROM pending_ack AS p WHERE NOT EXISTS"
                             " (SELECT 1 FROM session WHERE id = p.session_id)"},
+    {"target_user",
+     "SELECT 'target of publish ' || publish FROM target WHERE NOT user_ok(user_id)"},
+    {"target_publish", "SELECT 'target of publish ' || publish FROM target AS t WHERE NOT EXISTS"
+                       " (SELECT 1 FROM publish WHERE number = t.publish)"},
+    {"target_owed", "SELECT 'target of publish ' || publish FROM target AS t WHERE owed = 1 AND NOT"
+                    " EXISTS (SELECT 1 FROM publish JOIN owed_envelope ON publish = number"
+                    " WHERE number = t.publish AND owed_until IS NOT NULL)"},
+    {"ack_result_publish", "SELECT 'ack of publish ' || publish FROM ack_result AS a WHERE NOT"
+                           " EXISTS (SELECT 1 FROM publish WHERE number = a.publish)"},
+    {"ack_result_value", "SELECT 'ack of publish ' || publish || ' by session ' ||"
+                         " id_text(session_id) FROM ack_result WHERE NOT json_valid(value)"},
+    {"publish_debt",
+     "SELECT 'publish ' || number FROM publish AS p WHERE owed_until IS NOT NULL"
+     " AND NOT EXISTS (SELECT 1 FROM target WHERE publish = p.number AND owed = 1)"},
+    {"owed_envelope_debt", "SELECT 'envelope of publish ' || publish FROM owed_envelope AS e WHERE"
+                           " NOT EXISTS (SELECT 1 FROM publish WHERE number = e.publish AND"
+                           " owed_until IS NOT NULL)"},
+    {"owed_envelope_payload", "SELECT 'envelope of publish ' || publish FROM owed_envelope WHERE"
+                              " payload IS NOT NULL AND NOT json_valid(payload)"},
 };
 
 struct checking {

@@ -74,14 +74,14 @@ int dm_database_open(const struct dm_database_options *options, const struct dm_
 static void submit(void *self, struct dm_store_op *op)
 {
     struct dm_database *database = self;
-    bool reads = op->kind == DM_STORE_LOAD_USER;
+    bool reads = dm_store_reads(op->kind);
     op->err = DM_OK;
     dm_queue_push(reads ? &database->readers.queue : &database->writer.queue, op);
 }
 
 struct dm_store dm_database_store(struct dm_database *database)
 {
-    return (struct dm_store){database, submit};
+    return (struct dm_store){database, submit, database->writer.holds_publishes};
 }
 
 bool dm_database_ready(const struct dm_database *database)

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "store/rows_priv.h"
+#include "store/load_priv.h"
 #include "store/thread_priv.h"
 
 enum {
@@ -32,35 +32,6 @@ struct reader {
     struct dm_buf failed_key;       /* whose load it was */
     uint64_t retry_at, retry_after; /* while failing; monotonic milliseconds */
 };
-
-static int load_rows(struct reader *reader, struct dm_store_op *op, enum dm_statement id,
-                     bool (*add)(struct dm_store_op *, sqlite3_stmt *))
-{
-    sqlite3_stmt *statement = dm_connection_at(&reader->connection, id);
-    dm_statement_bind_text(statement, 1, dm_buf_slice(&reader->key));
-    int rc;
-    while ((rc = sqlite3_step(statement)) == SQLITE_ROW) {
-        if (!add(op, statement)) {
-            rc = SQLITE_CORRUPT;
-            break;
-        }
-    }
-    int reset = sqlite3_reset(statement);
-    return rc == SQLITE_DONE ? reset : rc;
-}
-
-/* One transaction, so that both reads are of the same moment. */
-static int load(struct reader *reader, struct dm_store_op *op)
-{
-    int rc = dm_connection_run(&reader->connection, DM_STATEMENT_READ);
-    if (rc == SQLITE_OK)
-        rc = load_rows(reader, op, DM_STATEMENT_LOAD_SESSIONS, dm_row_add_session);
-    if (rc == SQLITE_OK)
-        rc = load_rows(reader, op, DM_STATEMENT_LOAD_PENDING, dm_row_add_pending);
-    if (rc == SQLITE_OK)
-        rc = dm_connection_run(&reader->connection, DM_STATEMENT_READ_END);
-    return rc;
-}
 
 static int open_connection(struct reader *reader, struct dm_buf *why)
 {
@@ -111,7 +82,7 @@ static void serve(struct reader *reader, struct dm_store_op *op)
     dm_buf_add_slice(&reader->key, dm_store_op_text(op, op->user_id));
     int rc = open_connection(reader, &why);
     if (rc == SQLITE_OK) {
-        rc = load(reader, op);
+        rc = dm_load(&reader->connection, op, dm_buf_slice(&reader->key));
         if (rc != SQLITE_OK) {
             dm_buf_add_slice(&why, dm_slice_of(sqlite3_errstr(rc)));
             dm_connection_close(&reader->connection);
@@ -123,7 +94,7 @@ static void serve(struct reader *reader, struct dm_store_op *op)
     } else {
         note_failure(reader, dm_buf_text(&why));
         op->err = DM_ERR_UNAVAILABLE;
-        op->session_count = op->pending_count = 0; /* half a user is none */
+        dm_load_undo(op); /* half a user is none */
         op->text.len = text_len;
     }
     dm_buf_dispose(&why);

@@ -57,19 +57,6 @@ int dm_apply_open(struct dm_connection *connection, const struct dm_store_op *op
     return dm_statement_run(open);
 }
 
-/* Adds the rows that a bound statement finds, and resets it. */
-static int add_rows(sqlite3_stmt *statement, struct dm_store_op *op,
-                    bool (*add)(struct dm_store_op *, sqlite3_stmt *))
-{
-    int rc;
-    while ((rc = sqlite3_step(statement)) == SQLITE_ROW && add(op, statement))
-        ;
-    int reset = sqlite3_reset(statement);
-    if (rc == SQLITE_ROW)
-        return SQLITE_CORRUPT;
-    return rc == SQLITE_DONE ? reset : rc;
-}
-
 /* What was bound must not move while the statement runs, and op->text does as rows are added. */
 static int find(struct dm_connection *connection, struct dm_store_op *op)
 {
@@ -82,7 +69,7 @@ static int find(struct dm_connection *connection, struct dm_store_op *op)
     dm_statement_bind_text(find, 2, dm_slice_from(dm_buf_slice(&key), user_len));
     dm_statement_bind_bytes(find, 3, op->resume, sizeof op->resume);
     dm_statement_bind_number(find, 4, op->oldest);
-    int rc = add_rows(find, op, dm_row_add_session);
+    int rc = dm_rows_add(find, op, dm_row_add_session);
     dm_statement_bind_none(find, 1);
     dm_statement_bind_none(find, 2);
     dm_buf_dispose(&key);
@@ -101,7 +88,7 @@ static int take_over(struct dm_connection *connection, struct dm_store_op *op)
     if (rc != SQLITE_OK)
         return rc;
     dm_statement_bind_uuid(pending, 1, &id);
-    return add_rows(pending, op, dm_row_add_pending);
+    return dm_rows_add(pending, op, dm_row_add_pending);
 }
 
 int dm_apply_resume(struct dm_connection *connection, struct dm_store_op *op)

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "ports/store_publish.h"
+
 static bool column_uuid(sqlite3_stmt *statement, int column, struct dm_uuid *out)
 {
     const void *bytes = sqlite3_column_blob(statement, column);
@@ -38,4 +40,37 @@ bool dm_row_add_pending(struct dm_store_op *op, sqlite3_stmt *row)
         return false;
     dm_store_op_add_pending(op, &envelope_id, &session_id);
     return true;
+}
+
+bool dm_row_add_result(struct dm_store_op *op, sqlite3_stmt *row)
+{
+    struct dm_slice value;
+    if (!column_text(row, 0, &value))
+        return false;
+    dm_store_publish_add_result(dm_store_op_publish(op), value);
+    return true;
+}
+
+bool dm_row_add_owed(struct dm_store_op *op, sqlite3_stmt *row)
+{
+    struct dm_slice type, payload;
+    struct dm_store_owed owed = {.number = (uint64_t)sqlite3_column_int64(row, 0),
+                                 .ts = (uint64_t)sqlite3_column_int64(row, 1)};
+    if (!column_uuid(row, 2, &owed.envelope_id) || !column_text(row, 3, &type))
+        return false;
+    (void)!column_text(row, 4, &payload); /* NULL: none */
+    dm_store_page_add(op, &owed, type, payload);
+    return true;
+}
+
+int dm_rows_add(sqlite3_stmt *statement, struct dm_store_op *op,
+                bool (*add)(struct dm_store_op *op, sqlite3_stmt *row))
+{
+    int rc;
+    while ((rc = sqlite3_step(statement)) == SQLITE_ROW && add(op, statement))
+        ;
+    int reset = sqlite3_reset(statement);
+    if (rc == SQLITE_ROW)
+        return SQLITE_CORRUPT;
+    return rc == SQLITE_DONE ? reset : rc;
 }

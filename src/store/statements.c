@@ -20,7 +20,7 @@ int dm_statements_prepare(struct dm_statements *statements, sqlite3 *db,
 {
     int rc = SQLITE_OK;
     for (int id = 0; id < DM_STATEMENT_COUNT && rc == SQLITE_OK; id++) {
-        if (table[id].kind == kind)
+        if (table[id].kind & kind)
             rc = sqlite3_prepare_v3(db, table[id].sql, -1, SQLITE_PREPARE_PERSISTENT,
                                     &statements->prepared[id], NULL);
     }
@@ -70,4 +70,13 @@ int dm_statement_run(sqlite3_stmt *statement)
     int rc = sqlite3_step(statement);
     int reset = sqlite3_reset(statement);
     return rc == SQLITE_DONE ? reset : rc;
+}
+
+int dm_statement_find(sqlite3_stmt *statement)
+{
+    int rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW)
+        return rc;
+    int reset = sqlite3_reset(statement);
+    return rc == SQLITE_DONE && reset != SQLITE_OK ? reset : rc;
 }

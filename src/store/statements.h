@@ -20,7 +20,12 @@ enum dm_statement {
     DM_STATEMENT_COUNT
 };
 
-enum dm_connection_kind { DM_CONNECTION_NONE, DM_CONNECTION_WRITER, DM_CONNECTION_READER };
+enum dm_connection_kind { /* of a statement: which of them prepare it */
+                          DM_CONNECTION_NONE = 0,
+                          DM_CONNECTION_WRITER = 1,
+                          DM_CONNECTION_READER = 2,
+                          DM_CONNECTION_BOTH = DM_CONNECTION_WRITER | DM_CONNECTION_READER,
+};
 
 struct dm_statements {
     sqlite3_stmt *prepared[DM_STATEMENT_COUNT];
@@ -45,5 +50,9 @@ void dm_statement_bind_number(sqlite3_stmt *statement, int index, uint64_t numbe
 
 /* Runs one that returns no rows, and resets it: SQLITE_OK or an error. */
 int dm_statement_run(sqlite3_stmt *statement) DM_MUST_CHECK;
+
+/* The same for one with a row at most: SQLITE_ROW, and it must be reset when that is read;
+ * SQLITE_DONE or an error, and it is reset. */
+int dm_statement_find(sqlite3_stmt *statement) DM_MUST_CHECK;
 
 #endif

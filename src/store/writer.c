@@ -283,8 +283,8 @@ void dm_writer_init(struct dm_writer *writer, const struct dm_connection_setting
 }
 
 /* Whatever sockets these rows were of died with the process that wrote them. Sessions that can be
- * resumed have dropped now; all others are gone. No publish outlives its process, so no ack is
- * awaited. */
+ * resumed have dropped now; all others are gone. No ack is awaited: those of the publishes that
+ * outlive their process count by their target. */
 static int sweep(struct dm_connection *connection)
 {
     int rc = dm_connection_exec(connection, dm_statement_sql(DM_STATEMENT_BEGIN));
@@ -299,6 +299,15 @@ static int sweep(struct dm_connection *connection)
     return rc;
 }
 
+static int look(struct dm_writer *writer)
+{
+    sqlite3_int64 holds = 0;
+    int rc = dm_connection_number(&writer->connection,
+                                  dm_statement_sql(DM_STATEMENT_HOLDS_PUBLISHES), &holds);
+    writer->holds_publishes = holds != 0;
+    return rc;
+}
+
 static int set_up(struct dm_writer *writer, struct dm_buf *why)
 {
     if (sqlite3_db_readonly(writer->connection.db, "main") != 0) {
@@ -306,7 +315,7 @@ static int set_up(struct dm_writer *writer, struct dm_buf *why)
         return DM_ERR_UNAVAILABLE;
     }
     int err = dm_migrate(&writer->connection, dm_migrations, dm_migration_count, why);
-    if (err == DM_OK && sweep(&writer->connection) != SQLITE_OK) {
+    if (err == DM_OK && (sweep(&writer->connection) != SQLITE_OK || look(writer) != SQLITE_OK)) {
         dm_buf_printf(why, "the database cannot be written: %s",
                       dm_connection_error(&writer->connection));
         err = DM_ERR_UNAVAILABLE;

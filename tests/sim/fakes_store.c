@@ -57,7 +57,7 @@ static void submit(void *self, struct dm_store_op *op)
 
 struct dm_store store_port(struct world *world)
 {
-    return (struct dm_store){world, submit};
+    return (struct dm_store){.self = world, .submit = submit};
 }
 
 /* --- rows --- */

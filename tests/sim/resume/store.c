@@ -201,6 +201,8 @@ static void apply(struct world *world, struct dm_store_op *op)
             if (dm_slice_eq(dm_slice_of(store->rows[i].user), dm_store_op_text(op, op->user_id)))
                 add_rows(store, op, &store->rows[i]);
         return;
+    default:
+        break;
     }
     fail(world, "an operation of kind %d", (int)op->kind);
 }
@@ -257,5 +259,5 @@ void store_dispose(struct world *world)
 
 struct dm_store store_port(struct world *world)
 {
-    return (struct dm_store){world, submit};
+    return (struct dm_store){.self = world, .submit = submit};
 }

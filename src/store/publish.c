@@ -1,0 +1,391 @@
+/*
+ * Recorded publishes: who has published what, whom it is for, and what was
+ * acked.
+ *
+ *   recorded ──► open ── answered, or its deadline passed ──► done ── expires_at ──► gone
+ *
+ * and beside that, where it is durable:
+ *
+ *   owed to each target ── its first ack, or owed_until ──► not owed
+ *
+ * Acks count while it is open or owed to the acking user. When the last target
+ * is settled the envelope goes, and the rest stays for as long as its publisher
+ * may ask.
+ */
+#include "store/publish_priv.h"
+
+#include <string.h>
+
+#include "ports/store_publish.h"
+#include "store/rows_priv.h"
+
+/* A row of `publish`, as FIND_PUBLISH has it. */
+struct found {
+    sqlite3_int64 number;
+    bool done;
+    uint64_t deadline, owed_until, expires_at; /* owed_until 0: nothing is owed */
+};
+
+static uint64_t column_number(sqlite3_stmt *row, int column)
+{
+    return (uint64_t)sqlite3_column_int64(row, column);
+}
+
+static void bind_key(sqlite3_stmt *statement, sqlite3_int64 number)
+{
+    dm_statement_bind_number(statement, 1, (uint64_t)number);
+}
+
+static int run_for(struct dm_connection *connection, enum dm_statement id, sqlite3_int64 number)
+{
+    sqlite3_stmt *statement = dm_connection_at(connection, id);
+    bind_key(statement, number);
+    return dm_statement_run(statement);
+}
+
+static int run_each(struct dm_connection *connection, const enum dm_statement *ids, size_t count,
+                    sqlite3_int64 number)
+{
+    int rc = SQLITE_OK;
+    for (size_t i = 0; i < count && rc == SQLITE_OK; i++)
+        rc = run_for(connection, ids[i], number);
+    return rc;
+}
+
+static int forget(struct dm_connection *connection, sqlite3_int64 number)
+{
+    static const enum dm_statement ids[] = {
+        DM_STATEMENT_FORGET_RESULTS, DM_STATEMENT_FORGET_TARGETS, DM_STATEMENT_FORGET_OWED_ENVELOPE,
+        DM_STATEMENT_FORGET_PUBLISH};
+    return run_each(connection, ids, DM_COUNT(ids), number);
+}
+
+/* --- reading --- */
+
+static bool is_column(sqlite3_stmt *row, int column, struct dm_slice value)
+{
+    const char *bytes = sqlite3_column_blob(row, column);
+    size_t len = (size_t)sqlite3_column_bytes(row, column);
+    return bytes && dm_slice_eq(dm_slice(bytes, len), value);
+}
+
+static bool is_the_same(const struct dm_store_op *op, sqlite3_stmt *row)
+{
+    const struct dm_store_publish *publish = op->publish;
+    struct dm_slice hash = dm_slice((const char *)publish->body_hash, sizeof publish->body_hash);
+    return publish->repeatable && is_column(row, 7, dm_store_op_text(op, publish->principal)) &&
+           is_column(row, 8, hash);
+}
+
+/* SQLITE_ROW, and then `found` and op->publish tell of it; SQLITE_DONE; or an error. */
+static int find(struct dm_connection *connection, struct dm_store_op *op, struct found *found)
+{
+    sqlite3_stmt *find = dm_connection_at(connection, DM_STATEMENT_FIND_PUBLISH);
+    struct dm_store_publish *publish = op->publish;
+    dm_statement_bind_uuid(find, 1, &op->envelope_id);
+    int rc = dm_statement_find(find);
+    if (rc != SQLITE_ROW)
+        return rc;
+    *found = (struct found){.number = sqlite3_column_int64(find, 0),
+                            .done = sqlite3_column_int(find, 1),
+                            .deadline = column_number(find, 2),
+                            .owed_until = column_number(find, 3),
+                            .expires_at = column_number(find, 6)};
+    publish->found =
+        found->done || found->deadline <= op->now ? DM_RECORDED_DONE : DM_RECORDED_OPEN;
+    if (op->kind == DM_STORE_RECORD_PUBLISH && !is_the_same(op, find))
+        publish->found = DM_RECORDED_OTHER;
+    publish->client_count = (uint32_t)column_number(find, 4);
+    publish->delivered = (uint32_t)column_number(find, 5);
+    publish->deadline = found->deadline;
+    if (op->kind == DM_STORE_LOOK_PUBLISH)
+        publish->principal =
+            dm_store_op_add_text(op, dm_slice((const char *)sqlite3_column_text(find, 7),
+                                              (size_t)sqlite3_column_bytes(find, 7)));
+    rc = sqlite3_reset(find);
+    return rc == SQLITE_OK ? SQLITE_ROW : rc;
+}
+
+static int read_results(struct dm_connection *connection, struct dm_store_op *op,
+                        sqlite3_int64 number)
+{
+    sqlite3_stmt *list = dm_connection_at(connection, DM_STATEMENT_LIST_RESULTS);
+    bind_key(list, number);
+    return dm_rows_add(list, op, dm_row_add_result);
+}
+
+static int count_owed(struct dm_connection *connection, struct dm_store_op *op,
+                      const struct found *found)
+{
+    op->publish->owed = 0;
+    if (found->owed_until <= op->now)
+        return SQLITE_OK;
+    sqlite3_stmt *count = dm_connection_at(connection, DM_STATEMENT_COUNT_DEBTORS);
+    bind_key(count, found->number);
+    int rc = dm_statement_find(count);
+    if (rc != SQLITE_ROW)
+        return rc == SQLITE_DONE ? SQLITE_ERROR : rc;
+    op->publish->owed = (uint32_t)column_number(count, 0);
+    return sqlite3_reset(count);
+}
+
+static int read_answer(struct dm_connection *connection, struct dm_store_op *op,
+                       const struct found *found)
+{
+    int rc = read_results(connection, op, found->number);
+    return rc == SQLITE_OK ? count_owed(connection, op, found) : rc;
+}
+
+int dm_publish_look(struct dm_connection *connection, struct dm_store_op *op)
+{
+    struct found found;
+    dm_store_op_publish(op)->found = DM_RECORDED_NOT;
+    int rc = find(connection, op, &found);
+    if (rc == SQLITE_DONE)
+        return SQLITE_OK;
+    if (rc == SQLITE_ROW && found.expires_at <= op->now) {
+        op->publish->found = DM_RECORDED_NOT;
+        return SQLITE_OK;
+    }
+    return rc == SQLITE_ROW ? read_answer(connection, op, &found) : rc;
+}
+
+/* --- recording --- */
+
+/* SQLITE_ROW: it is. SQLITE_DONE: not. */
+static int is_owed_much(struct dm_connection *connection, const struct dm_store_op *op,
+                        struct dm_store_text user_id)
+{
+    sqlite3_stmt *much = dm_connection_at(connection, DM_STATEMENT_IS_OWED_MUCH);
+    dm_statement_bind_text(much, 1, dm_store_op_text(op, user_id));
+    dm_statement_bind_number(much, 2, op->publish->max_owed - 1);
+    int rc = dm_statement_find(much);
+    if (rc != SQLITE_ROW)
+        return rc;
+    rc = sqlite3_reset(much);
+    return rc == SQLITE_OK ? SQLITE_ROW : rc;
+}
+
+static int check_owed(struct dm_connection *connection, struct dm_store_op *op)
+{
+    int rc = SQLITE_DONE;
+    for (uint32_t i = 0; i < op->publish->target_count && rc == SQLITE_DONE; i++)
+        rc = is_owed_much(connection, op, op->publish->targets[i]);
+    if (rc == SQLITE_ROW)
+        op->publish->found = DM_RECORDED_TOO_MUCH;
+    return rc;
+}
+
+static int add_publish(struct dm_connection *connection, const struct dm_store_op *op)
+{
+    const struct dm_store_publish *publish = op->publish;
+    sqlite3_stmt *add = dm_connection_at(connection, DM_STATEMENT_ADD_PUBLISH);
+    uint64_t over = publish->durable ? publish->owed_until : publish->deadline;
+    dm_statement_bind_uuid(add, 1, &op->envelope_id);
+    dm_statement_bind_text(add, 2, dm_store_op_text(op, publish->principal));
+    dm_statement_bind_none(add, 3);
+    if (publish->repeatable)
+        dm_statement_bind_bytes(add, 3, publish->body_hash, sizeof publish->body_hash);
+    dm_statement_bind_number(add, 4, publish->deadline);
+    dm_statement_bind_none(add, 5);
+    if (publish->durable)
+        dm_statement_bind_number(add, 5, publish->owed_until);
+    dm_statement_bind_number(add, 6, over + publish->retention);
+    return dm_statement_run(add);
+}
+
+static int add_envelope(struct dm_connection *connection, const struct dm_store_op *op,
+                        sqlite3_int64 number)
+{
+    const struct dm_store_publish *publish = op->publish;
+    sqlite3_stmt *add = dm_connection_at(connection, DM_STATEMENT_ADD_OWED_ENVELOPE);
+    bind_key(add, number);
+    dm_statement_bind_number(add, 2, publish->ts);
+    dm_statement_bind_text(add, 3, dm_store_op_text(op, publish->type));
+    dm_statement_bind_none(add, 4);
+    if (publish->payload.len)
+        dm_statement_bind_text(add, 4, dm_store_op_text(op, publish->payload));
+    return dm_statement_run(add);
+}
+
+static int add_targets(struct dm_connection *connection, const struct dm_store_op *op,
+                       sqlite3_int64 number)
+{
+    const struct dm_store_publish *publish = op->publish;
+    sqlite3_stmt *add = dm_connection_at(connection, DM_STATEMENT_ADD_TARGET);
+    int rc = SQLITE_OK;
+    for (uint32_t i = 0; i < publish->target_count && rc == SQLITE_OK; i++) {
+        bind_key(add, number);
+        dm_statement_bind_text(add, 2, dm_store_op_text(op, publish->targets[i]));
+        dm_statement_bind_number(add, 3, publish->durable);
+        rc = dm_statement_run(add);
+    }
+    return rc;
+}
+
+static int add(struct dm_connection *connection, struct dm_store_op *op)
+{
+    int rc = op->publish->durable ? check_owed(connection, op) : SQLITE_DONE;
+    if (rc != SQLITE_DONE)
+        return rc == SQLITE_ROW ? SQLITE_OK : rc;
+    rc = add_publish(connection, op);
+    sqlite3_int64 number = sqlite3_last_insert_rowid(connection->db);
+    if (rc == SQLITE_OK && op->publish->durable)
+        rc = add_envelope(connection, op, number);
+    if (rc == SQLITE_OK)
+        rc = add_targets(connection, op, number);
+    op->publish->found = DM_RECORDED_NEW;
+    return rc;
+}
+
+int dm_publish_record(struct dm_connection *connection, struct dm_store_op *op)
+{
+    struct dm_store_publish asked = *op->publish;
+    struct found found;
+    int rc = find(connection, op, &found);
+    if (rc == SQLITE_ROW && found.expires_at <= op->now) {
+        *op->publish = asked;
+        rc = forget(connection, found.number);
+        if (rc == SQLITE_OK)
+            rc = SQLITE_DONE;
+    }
+    if (rc == SQLITE_DONE)
+        return add(connection, op);
+    if (rc == SQLITE_ROW && op->publish->found != DM_RECORDED_OTHER)
+        return read_answer(connection, op, &found);
+    return rc == SQLITE_ROW ? SQLITE_OK : rc;
+}
+
+/* --- answering --- */
+
+static void bind_counts(sqlite3_stmt *statement, const struct dm_store_op *op)
+{
+    dm_statement_bind_uuid(statement, 1, &op->envelope_id);
+    dm_statement_bind_number(statement, 2, op->publish->client_count);
+    dm_statement_bind_number(statement, 3, op->publish->delivered);
+}
+
+int dm_publish_count(struct dm_connection *connection, struct dm_store_op *op)
+{
+    sqlite3_stmt *count = dm_connection_at(connection, DM_STATEMENT_COUNT_PUBLISH);
+    bind_counts(count, op);
+    return dm_statement_run(count);
+}
+
+int dm_publish_finish(struct dm_connection *connection, struct dm_store_op *op)
+{
+    sqlite3_stmt *finish = dm_connection_at(connection, DM_STATEMENT_FINISH_PUBLISH);
+    struct found found;
+    bind_counts(finish, op);
+    dm_statement_bind_number(finish, 4, op->now + op->publish->retention);
+    int rc = dm_statement_run(finish);
+    if (rc == SQLITE_OK)
+        rc = find(connection, op, &found);
+    if (rc != SQLITE_ROW) /* gone: somebody has had it deleted meanwhile */
+        return rc == SQLITE_DONE ? SQLITE_OK : rc;
+    rc = run_for(connection, DM_STATEMENT_FORGET_SETTLED, found.number);
+    return rc == SQLITE_OK ? read_answer(connection, op, &found) : rc;
+}
+
+/* --- acks --- */
+
+/* What an ack meets: the publish, and the acking user among its targets. */
+struct target {
+    sqlite3_int64 number;
+    bool open, owed;
+};
+
+/* SQLITE_ROW, SQLITE_DONE or an error. */
+static int find_target(struct dm_connection *connection, const struct dm_store_op *op,
+                       struct target *target)
+{
+    sqlite3_stmt *find = dm_connection_at(connection, DM_STATEMENT_FIND_TARGET);
+    dm_statement_bind_uuid(find, 1, &op->envelope_id);
+    dm_statement_bind_text(find, 2, dm_store_op_text(op, op->user_id));
+    int rc = dm_statement_find(find);
+    if (rc != SQLITE_ROW)
+        return rc;
+    target->number = sqlite3_column_int64(find, 0);
+    target->open = !sqlite3_column_int(find, 1) && column_number(find, 2) > op->now;
+    target->owed = sqlite3_column_int(find, 3) && column_number(find, 4) > op->now;
+    rc = sqlite3_reset(find);
+    return rc == SQLITE_OK ? SQLITE_ROW : rc;
+}
+
+static int end_debt(struct dm_connection *connection, const struct dm_store_op *op,
+                    sqlite3_int64 number)
+{
+    sqlite3_stmt *end = dm_connection_at(connection, DM_STATEMENT_END_DEBT);
+    bind_key(end, number);
+    dm_statement_bind_number(end, 2, op->now);
+    dm_statement_bind_number(end, 3, op->publish->retention);
+    int rc = dm_statement_run(end);
+    if (rc == SQLITE_OK && sqlite3_changes(connection->db) > 0)
+        rc = run_for(connection, DM_STATEMENT_FORGET_OWED_ENVELOPE, number);
+    return rc;
+}
+
+static int settle(struct dm_connection *connection, const struct dm_store_op *op,
+                  const struct target *target)
+{
+    sqlite3_stmt *settle = dm_connection_at(connection, target->open ? DM_STATEMENT_SETTLE_TARGET
+                                                                     : DM_STATEMENT_FORGET_TARGET);
+    bind_key(settle, target->number);
+    dm_statement_bind_text(settle, 2, dm_store_op_text(op, op->user_id));
+    int rc = dm_statement_run(settle);
+    return rc == SQLITE_OK ? end_debt(connection, op, target->number) : rc;
+}
+
+int dm_publish_ack(struct dm_connection *connection, struct dm_store_op *op)
+{
+    struct target target = {0};
+    op->publish->found = DM_RECORDED_NOT;
+    int rc = find_target(connection, op, &target);
+    if (rc != SQLITE_ROW || (!target.open && !target.owed))
+        return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
+    sqlite3_stmt *add = dm_connection_at(connection, DM_STATEMENT_ADD_RESULT);
+    bind_key(add, target.number);
+    dm_statement_bind_uuid(add, 2, &op->session_id);
+    dm_statement_bind_text(add, 3, dm_store_op_text(op, op->publish->result));
+    rc = dm_statement_run(add);
+    if (rc != SQLITE_OK || sqlite3_changes(connection->db) == 0)
+        return rc; /* the session has acked before */
+    op->publish->found = target.open ? DM_RECORDED_OPEN : DM_RECORDED_DONE;
+    return target.owed ? settle(connection, op, &target) : SQLITE_OK;
+}
+
+/* --- the end --- */
+
+enum { EXPIRED_AT_ONCE = 64 /* as the two statements say it */ };
+
+static int each_found(struct dm_connection *connection, struct dm_store_op *op,
+                      enum dm_statement find_id,
+                      int (*end)(struct dm_connection *connection, sqlite3_int64 number))
+{
+    sqlite3_stmt *find = dm_connection_at(connection, find_id);
+    sqlite3_int64 numbers[EXPIRED_AT_ONCE];
+    size_t count = 0;
+    int rc;
+    dm_statement_bind_number(find, 1, op->now);
+    while ((rc = sqlite3_step(find)) == SQLITE_ROW && count < DM_COUNT(numbers))
+        numbers[count++] = sqlite3_column_int64(find, 0);
+    int reset = sqlite3_reset(find);
+    rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? reset : rc;
+    for (size_t i = 0; i < count && rc == SQLITE_OK; i++)
+        rc = end(connection, numbers[i]);
+    op->publish->more |= count == DM_COUNT(numbers);
+    return rc;
+}
+
+static int cancel_debt(struct dm_connection *connection, sqlite3_int64 number)
+{
+    static const enum dm_statement ids[] = {
+        DM_STATEMENT_FORGET_TARGETS, DM_STATEMENT_FORGET_OWED_ENVELOPE, DM_STATEMENT_CANCEL_DEBT};
+    return run_each(connection, ids, DM_COUNT(ids), number);
+}
+
+int dm_publish_expire(struct dm_connection *connection, struct dm_store_op *op)
+{
+    int rc = each_found(connection, op, DM_STATEMENT_FIND_OVERDUE, cancel_debt);
+    return rc == SQLITE_OK ? each_found(connection, op, DM_STATEMENT_FIND_EXPIRED, forget) : rc;
+}
