@@ -31,6 +31,20 @@ static inline struct dm_slice dm_principal_id(const struct dm_principal *princip
     return dm_slice(principal->id, principal->id_len);
 }
 
+/* Admin may do all that publish may, and more. */
+static inline bool dm_principal_may_publish(const struct dm_principal *principal)
+{
+    return principal->scopes & (DM_SCOPE_PUBLISH | DM_SCOPE_ADMIN);
+}
+
+/* The principal as one text, kind and all, as the store keeps it: "key:…" or "user:…". */
+static inline void dm_principal_write(const struct dm_principal *principal, struct dm_buf *out)
+{
+    dm_buf_add_slice(out,
+                     principal->kind == DM_PRINCIPAL_KEY ? DM_SLICE("key:") : DM_SLICE("user:"));
+    dm_buf_add_slice(out, dm_principal_id(principal));
+}
+
 /* When a session of the principal is to end: at its token's `exp`, or where only the leeway let it
  * in, at the leeway's end. 0: never. */
 uint64_t dm_principal_session_end(const struct dm_principal *principal, uint64_t now);

@@ -244,6 +244,7 @@ struct dm_limits dm_config_limits(const struct dm_config *config)
         .rate_unauthenticated = config->rate_unauthenticated,
         .max_filters_per_session = config->max_filters_per_session,
         .max_targets = config->max_targets,
+        .max_owed_per_user = config->max_owed_per_user,
         .max_awake = config->max_awake,
         .max_message = config->max_message,
         .max_body = config->max_body,

@@ -22,10 +22,7 @@
 enum { SPARE_DESCRIPTORS = 256 };
 
 static const struct dm_route *const route_tables[] = {
-    dm_publish_routes,
-    dm_socket_routes,
-    dm_user_routes,
-    dm_admin_routes,
+    dm_publish_routes, dm_send_routes, dm_socket_routes, dm_user_routes, dm_admin_routes,
 };
 
 struct serving {
@@ -73,6 +70,7 @@ static struct dm_server_options options_from(const struct dm_config *config,
         .max_pending_requests = config->max_pending_requests,
         .hibernate_after_ms = config->hibernate_after,
         .resume_window_ms = config->resume_window,
+        .result_retention_ms = config->result_retention,
         .ping_interval_ms = config->ping_interval,
         .drain_timeout_ms = config->drain_timeout,
         .handshake_timeout_ms = config->handshake_timeout,

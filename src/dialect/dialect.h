@@ -36,20 +36,25 @@ struct dm_dialect {
     void (*read)(struct dm_slice message, bool binary, struct dm_buf *scratch,
                  struct dm_command *command);
 
-    /* Appends the message that shows an envelope to a session of `user_id`. */
-    void (*write)(const struct dm_envelope *envelope, struct dm_slice user_id, struct dm_buf *out);
+    /* Appends the message that shows an envelope to a session of `user_id`; `again`: it may have
+     * been sent before. */
+    void (*write)(const struct dm_envelope *envelope, struct dm_slice user_id, bool again,
+                  struct dm_buf *out);
 
-    /* Only where it resumes. `err` DM_OK: the command was carried out. */
+    /* Only where it resumes. `err` DM_OK: the command was carried out; `more`: JSON members that
+     * tell of it, or absent. */
     void (*welcome)(const struct dm_welcome *welcome, struct dm_buf *out);
-    void (*answer)(struct dm_slice ref, int err, struct dm_slice why, struct dm_buf *out);
+    void (*answer)(struct dm_slice ref, int err, struct dm_slice why, struct dm_slice more,
+                   struct dm_buf *out);
 };
 
 extern const struct dm_dialect dm_dialect_hopeflow;
 extern const struct dm_dialect dm_dialect_native;
 
-/* {envelopeId,type,userId,timestamp,payload}, as hopeflow and native show an envelope. */
+/* {envelopeId,type,userId,timestamp,redelivered?,payload?}, as hopeflow and native show an
+ * envelope. */
 void dm_dialect_write_envelope(const struct dm_envelope *envelope, struct dm_slice user_id,
-                               struct dm_buf *out);
+                               bool again, struct dm_buf *out);
 
 const struct dm_dialect *dm_dialect_of(enum dm_dialect_id id);
 

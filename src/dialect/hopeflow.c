@@ -66,7 +66,7 @@ static void read_message(struct dm_slice message, bool binary, struct dm_buf *sc
 }
 
 void dm_dialect_write_envelope(const struct dm_envelope *envelope, struct dm_slice user_id,
-                               struct dm_buf *out)
+                               bool again, struct dm_buf *out)
 {
     char id[DM_UUID_TEXT_LEN], time[DM_ISO_TIME_LEN];
     dm_uuid_format(&envelope->id, id);
@@ -80,6 +80,8 @@ void dm_dialect_write_envelope(const struct dm_envelope *envelope, struct dm_sli
     dm_buf_lit(out, ",\"timestamp\":\"");
     dm_buf_add(out, time, sizeof time);
     dm_buf_add_byte(out, '"');
+    if (again)
+        dm_buf_lit(out, ",\"redelivered\":true");
     if (envelope->payload.at) {
         dm_buf_lit(out, ",\"payload\":");
         dm_buf_add_slice(out, envelope->payload);

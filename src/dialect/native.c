@@ -75,6 +75,13 @@ static void read_refresh(struct dm_slice object, struct dm_buf *scratch, struct 
     command->token = dm_buf_slice(scratch);
 }
 
+static void read_publish(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
+{
+    (void)scratch;
+    command->kind = DM_COMMAND_PUBLISH;
+    command->body = object;
+}
+
 static void read_ping(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
 {
     (void)object;
@@ -98,7 +105,7 @@ static const struct {
     {DM_SLICE_INIT("ack"), read_ack},
     {DM_SLICE_INIT("attach"), read_attach},
     {DM_SLICE_INIT("ping"), read_ping},
-    {DM_SLICE_INIT("publish"), read_later},
+    {DM_SLICE_INIT("publish"), read_publish},
     {DM_SLICE_INIT("refresh"), read_refresh},
     {DM_SLICE_INIT("join"), read_later},
     {DM_SLICE_INIT("leave"), read_later},
@@ -166,7 +173,8 @@ static void write_welcome(const struct dm_welcome *welcome, struct dm_buf *out)
     dm_buf_add_byte(out, '}');
 }
 
-static void write_answer(struct dm_slice ref, int err, struct dm_slice why, struct dm_buf *out)
+static void write_answer(struct dm_slice ref, int err, struct dm_slice why, struct dm_slice more,
+                         struct dm_buf *out)
 {
     dm_buf_printf(out, "{\"type\":\"%s\"", err ? "error" : "ok");
     if (ref.at) {
@@ -176,6 +184,10 @@ static void write_answer(struct dm_slice ref, int err, struct dm_slice why, stru
     if (err) {
         dm_buf_printf(out, ",\"code\":\"%s\",\"error\":", dm_err_code(err));
         dm_json_encode(out, why.at ? why : dm_slice_of(dm_err_text(err)));
+    }
+    if (more.len) {
+        dm_buf_add_byte(out, ',');
+        dm_buf_add_slice(out, more);
     }
     dm_buf_add_byte(out, '}');
 }

@@ -12,7 +12,7 @@ void dm_answer(struct dm_shard *shard, const struct session *session, struct dm_
     if (!dialect->answer || !wanted)
         return;
     dm_buf_clear(&shard->text);
-    dialect->answer(ref, err, why, &shard->text);
+    dialect->answer(ref, err, why, DM_NO_SLICE, &shard->text);
     dm_session_send_text(shard, session->sock, dm_buf_slice(&shard->text));
 }
 
@@ -25,8 +25,8 @@ struct addressee {
     char bytes[];
 };
 
-static struct addressee *addressee_create(const struct dm_shard *shard, uint32_t session,
-                                          struct dm_slice ref)
+struct addressee *dm_addressee_create(const struct dm_shard *shard, uint32_t session,
+                                      struct dm_slice ref)
 {
     struct addressee *addressee = dm_alloc(sizeof *addressee + ref.len);
     const struct session *its = session_at(shard, session);
@@ -44,21 +44,44 @@ static bool is_still(const struct session *session, const struct addressee *addr
            !(session->flags & SESSION_GONE);
 }
 
+static const struct session *session_of(const struct dm_shard *shard,
+                                        const struct addressee *addressee)
+{
+    const struct session *session = dm_slab_peek(&shard->sessions, addressee->session);
+    return session && is_still(session, addressee) ? session : NULL;
+}
+
+void dm_addressee_answer(struct dm_shard *shard, struct addressee *addressee, int err)
+{
+    const struct session *session = session_of(shard, addressee);
+    if (session)
+        dm_answer(shard, session, addressee->ref, err, DM_NO_SLICE);
+    free(addressee);
+}
+
+void dm_addressee_tell(struct dm_shard *shard, struct addressee *addressee, struct dm_slice more)
+{
+    const struct session *session = session_of(shard, addressee);
+    if (session && addressee->ref.at) {
+        dm_buf_clear(&shard->text);
+        dm_dialect_of(session->dialect)
+            ->answer(addressee->ref, DM_OK, DM_NO_SLICE, more, &shard->text);
+        dm_session_send_text(shard, session->sock, dm_buf_slice(&shard->text));
+    }
+    free(addressee);
+}
+
 static void written(struct dm_mail *mail, struct dm_shard *shard)
 {
     struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
-    struct addressee *addressee = op->caller;
-    const struct session *session = dm_slab_peek(&shard->sessions, addressee->session);
     shard->ops_out--;
     dm_awake_of(shard, op->user)->writes--;
     if (op->err) {
         dm_user_mark_unwritten(shard, op->user);
         shard->store_retry_at = dm_shard_now(shard) + STORE_RETRY_MS;
     }
-    if (session && is_still(session, addressee))
-        dm_answer(shard, session, addressee->ref, op->err, DM_NO_SLICE);
+    dm_addressee_answer(shard, op->caller, op->err);
     dm_user_free_if_unused(shard, op->user);
-    free(addressee);
     dm_store_op_destroy(op);
 }
 
@@ -68,7 +91,7 @@ void dm_answer_when_written(struct dm_shard *shard, uint32_t index, struct dm_sl
     struct dm_store_op *op = dm_store_op_create(DM_STORE_SAVE_USER, shard->options.number, written);
     op->user = session->user;
     op->user_id = dm_store_op_add_text(op, dm_user_id(user_at(shard, session->user)));
-    op->caller = addressee_create(shard, index, ref);
+    op->caller = dm_addressee_create(shard, index, ref);
     dm_session_add_to(shard, session, op);
     dm_awake_of(shard, session->user)->writes++;
     dm_shard_submit(shard, op);

@@ -26,19 +26,29 @@ static struct dm_wire *frame_for(struct dm_shard *shard, struct frames *frames,
 {
     if (!frames->wires[dialect]) {
         dm_buf_clear(&shard->text);
-        dm_dialect_of(dialect)->write(envelope, dm_user_id(user), &shard->text);
+        dm_dialect_of(dialect)->write(envelope, dm_user_id(user), false, &shard->text);
         frames->wires[dialect] = dm_wire_create(DM_OP_TEXT, dm_buf_slice(&shard->text));
     }
     return frames->wires[dialect];
 }
 
-static bool takes(const struct dm_shard *shard, const struct session *session, struct part *part)
+bool dm_session_takes(const struct dm_shard *shard, const struct session *session,
+                      struct dm_filter_probe *probe)
 {
     if (session->flags & SESSION_GONE)
         return false;
     if (!(session->flags & SESSION_FILTERED))
         return !dm_dialect_of(session->dialect)->needs_filters;
-    return dm_filter_set_matches(&state_at(shard, session->state)->filters, &part->probe);
+    return dm_filter_set_matches(&state_at(shard, session->state)->filters, probe);
+}
+
+static void send(struct dm_shard *shard, uint32_t session, const struct part *part,
+                 struct dm_wire *wire)
+{
+    if (session_at(shard, session)->flags & SESSION_BEHIND)
+        dm_catch_up_send(shard, session, wire, part->durable ? &part->envelope->id : NULL);
+    else
+        shard->ports.sink.send(shard->ports.sink.self, session_at(shard, session)->sock, wire);
 }
 
 static void await(struct dm_shard *shard, uint32_t session, uint32_t part, uint32_t user,
@@ -61,10 +71,9 @@ static void deliver(struct dm_shard *shard, uint32_t part_index, uint32_t user_i
     uint32_t delivery = 0, sent = 0;
     for (uint32_t i = user->first_session; i; i = session_at(shard, i)->next) {
         struct session *session = session_at(shard, i);
-        if (!takes(shard, session, part))
+        if (!dm_session_takes(shard, session, &part->probe))
             continue;
-        struct dm_wire *wire = frame_for(shard, &frames, session->dialect, part->envelope, user);
-        shard->ports.sink.send(shard->ports.sink.self, session->sock, wire);
+        send(shard, i, part, frame_for(shard, &frames, session->dialect, part->envelope, user));
         sent++;
         if (!dm_dialect_of(session->dialect)->acks)
             continue;
@@ -144,6 +153,9 @@ static uint32_t part_create(struct dm_shard *shard, struct scatter *scatter)
     part->coordination = scatter->coordination;
     part->generation = scatter->generation;
     part->envelope = dm_envelope_retain(scatter->publish->envelope);
+    part->durable = scatter->publish->durable;
+    part->recorded = part->durable || scatter->publish->repeatable;
+    shard->holds_publishes |= part->recorded;
     dm_filter_probe_init(&part->probe, part->envelope);
     return index;
 }

@@ -39,7 +39,7 @@
 
 enum user_state { USER_ASLEEP, USER_WAKING, USER_AWAKE, USER_SAVING };
 
-enum { INLINE_ID = 20, ATTEMPT_LISTS = 256 };
+enum { INLINE_ID = 20, ATTEMPT_LISTS = 256, RECORD_LISTS = 256 };
 
 struct user {
     uint32_t first_session;
@@ -58,8 +58,10 @@ enum {
     SESSION_HELD = 4,     /* its socket holds input until the user is awake */
     SESSION_GONE = 8,     /* its socket is gone; ends for good once the user is awake */
     SESSION_UNCONFIRMED =
-        16,             /* resumed, and no frame has come since: its old secret still counts */
-    SESSION_ENDED = 32, /* it cannot be resumed: client or backend have ended it */
+        16,              /* resumed, and no frame has come since: its old secret still counts */
+    SESSION_ENDED = 32,  /* it cannot be resumed: client or backend have ended it */
+    SESSION_BEHIND = 64, /* what it is owed is on its way (catch_up.c) */
+    SESSION_MAY_PUBLISH = 128, /* its token has the scope */
 };
 
 struct session {
@@ -127,7 +129,8 @@ struct part {
     uint32_t first_delivery;
     uint32_t coordination, generation, coordinator; /* whom to tell */
     uint32_t waking;                                /* targets that wait for their user to wake */
-    uint32_t clients, delivered, awaited;           /* what the scatter will say */
+    bool recorded, durable;
+    uint32_t clients, delivered, awaited; /* what the scatter will say */
     struct dm_envelope *envelope;
     struct dm_filter_probe probe;
     struct scatter *scatter; /* until it has gone back */
@@ -142,6 +145,8 @@ struct coordination {
     int64_t awaited;     /* acks still to come; below 0 while a scatter is out that they overtook */
     bool lingers;        /* owners keep what they have for acks that nobody waits for */
     struct dm_publish *publish;
+    struct record *record; /* NULL: it is in memory alone */
+    bool noted;            /* the record has been told whom it has reached */
     struct dm_timer deadline;
     struct scatter *scatters;
     uint32_t *next_target; /* chains the targets of each owner; NULL: there is one only */
@@ -183,6 +188,24 @@ struct expiry {
     struct dm_timer timer;
 };
 
+/* A session that is sent what it is owed: until that is done, and a little longer. */
+struct catch_up {
+    uint32_t session; /* first: 0 in a free record */
+    uint32_t index;   /* its own */
+    bool gone;        /* its session is, or has another socket: freed when the store has answered */
+    bool reading;     /* a page is on its way from the store */
+    bool done;        /* lingers */
+    bool failing;     /* the last page could not be read: nothing is held meanwhile */
+    bool partial;     /* `before` counts */
+    uint64_t after;   /* the number of the last row seen to */
+    struct dm_timer timer;
+    struct dm_filter_set before; /* what it took before: that it has been sent */
+    struct dm_uuid_set sent;     /* durable envelopes, live or from the store */
+    bool fresh;                  /* some of those so new that they may still come live */
+    struct dm_buf held;          /* struct dm_wire *: what came live meanwhile, in order */
+    uint64_t held_bytes;
+};
+
 /* Who has sent messages in this second, where rate_messages is on. */
 struct pace {
     uint32_t *spent; /* by number of the session; more than the rate: its socket holds its input */
@@ -218,6 +241,15 @@ struct dm_shard {
     uint64_t store_retry_at; /* after a failed save: no other before this */
     uint32_t ops_out;        /* operations at the store */
     uint32_t evicted_since_trim;
+
+    struct dm_slab catch_ups; /* struct catch_up */
+    struct dm_index catch_up_index;
+    struct dm_heap catch_up_timers;
+
+    struct dm_list records[RECORD_LISTS]; /* struct record, by id */
+    bool holds_publishes;                 /* the store may hold recorded publishes */
+    uint64_t forget_at;                   /* when to look for some that have expired; 0: none */
+    uint32_t socket_publishes;            /* open ones that sessions have asked for */
 
     struct pace pace;
     struct dm_heap deadlines; /* struct coordination */
@@ -321,7 +353,30 @@ unsigned dm_attempt_end(struct attempt **attempt); /* what was noted */
 void dm_expiry_set(struct dm_shard *shard, uint32_t session, uint64_t expires_ms); /* 0: none */
 uint64_t dm_expiry_tick(struct dm_shard *shard, uint64_t now);
 
+/* catch_up.c: durable envelopes that are owed, to a session that did not take them yet. `before` is
+ * what it took until now, and taken over; NULL: nothing on this socket. */
+void dm_catch_up_begin(struct dm_shard *shard, uint32_t session, struct dm_filter_set *before);
+void dm_catch_up_end(struct dm_shard *shard,
+                     uint32_t session); /* its socket is another's, or gone */
+/* Sends what has come live, or keeps it behind what is older; `durable`: its id, or NULL. */
+void dm_catch_up_send(struct dm_shard *shard, uint32_t session, struct dm_wire *wire,
+                      const struct dm_uuid *durable);
+uint64_t dm_catch_up_tick(struct dm_shard *shard, uint64_t now);
+void dm_catch_up_dispose(struct dm_shard *shard);
+
+/* record.c: publishes that the store knows */
+void dm_record_ask(struct dm_shard *shard, struct dm_publish *publish);
+void dm_record_delivered(struct dm_shard *shard, struct record *record);
+void dm_record_finish(struct dm_shard *shard,
+                      struct record *record); /* its publish has the counts */
+uint64_t dm_record_tick(struct dm_shard *shard, uint64_t now);
+
 /* answer.c: what a session's commands are answered */
+struct addressee *dm_addressee_create(const struct dm_shard *shard, uint32_t session,
+                                      struct dm_slice ref);
+void dm_addressee_answer(struct dm_shard *shard, struct addressee *addressee, int err); /* frees */
+/* ok, and these JSON members; frees too. */
+void dm_addressee_tell(struct dm_shard *shard, struct addressee *addressee, struct dm_slice more);
 void dm_answer(struct dm_shard *shard, const struct session *session, struct dm_slice ref, int err,
                struct dm_slice why);
 void dm_answer_when_written(struct dm_shard *shard, uint32_t session, struct dm_slice ref);
@@ -355,11 +410,15 @@ void dm_pace_dispose(struct pace *pace);
 
 /* deliver.c: the owner's half of a publish, going out */
 void dm_scatter_deliver(struct dm_shard *shard, struct scatter *scatter);
+bool dm_session_takes(const struct dm_shard *shard, const struct session *session,
+                      struct dm_filter_probe *probe); /* user awake, or it has no filters */
 void dm_deliver_waiting(struct dm_shard *shard, uint32_t user, int err); /* in order of arrival */
 
 /* ack.c: and coming back */
-bool dm_session_acked(struct dm_shard *shard, uint32_t session, const struct dm_uuid *envelope,
-                      struct dm_slice result);
+void dm_session_ack(struct dm_shard *shard, uint32_t session, const struct dm_command *command);
+/* The same of an envelope that no open publish awaits of its user. */
+void dm_session_ack_unawaited(struct dm_shard *shard, uint32_t session,
+                              const struct dm_command *command);
 void dm_session_drop_pendings(struct dm_shard *shard, uint32_t session, bool may_return);
 void dm_part_end(struct dm_shard *shard, const struct scatter *scatter); /* it was answered */
 
@@ -376,7 +435,15 @@ bool dm_delivery_dropped(const struct delivery *delivery, const struct dm_uuid *
 void dm_part_free(struct dm_shard *shard, uint32_t part);
 void dm_part_free_if_done(struct dm_shard *shard, uint32_t part);
 
-/* publish.c: the coordinator's half */
+/* socket_publish.c: a publish that a session asks for */
+void dm_session_publish(struct dm_shard *shard, uint32_t session, const struct dm_command *command);
+
+/* publish.c: the coordinator's half. `deadline` is by the monotonic clock. */
+void dm_coordinate(struct dm_shard *shard, struct dm_publish *publish, struct record *record,
+                   uint64_t deadline);
+void dm_coordinate_rest(struct dm_shard *shard, struct dm_publish *publish, struct record *record,
+                        uint64_t deadline); /* another process has sent it: only waits */
+void dm_publish_answer(struct dm_shard *shard, struct dm_publish *publish);
 void dm_scatter_back(struct dm_shard *shard, struct scatter *scatter);
 void dm_publish_settle(struct dm_shard *shard, uint32_t coordination, uint32_t generation,
                        enum settling how, struct dm_slice result);

@@ -12,7 +12,7 @@ static void answered(struct dm_mail *mail, struct dm_shard *here)
     publish->done(publish, here);
 }
 
-static void answer(struct dm_shard *shard, struct dm_publish *publish)
+void dm_publish_answer(struct dm_shard *shard, struct dm_publish *publish)
 {
     if (publish->origin == shard->options.number) {
         publish->done(publish, shard);
@@ -57,14 +57,23 @@ static void finish(struct dm_shard *shard, uint32_t index)
         dm_metrics_add(shard->metrics, DM_METRIC_PUBLISH_TIMEOUTS, 1);
     end_scatters(shard, copy.scatters, copy.awaited == 0 && !copy.lingers);
     free(copy.next_target);
-    answer(shard, copy.publish);
+    if (copy.record)
+        dm_record_finish(shard, copy.record);
+    else
+        dm_publish_answer(shard, copy.publish);
 }
 
 static void finish_if_done(struct dm_shard *shard, uint32_t index, bool in_time)
 {
-    const struct coordination *at = coordination_at(shard, index);
-    if (at->parts_out == 0 && (at->awaited == 0 || !in_time))
+    struct coordination *at = coordination_at(shard, index);
+    if (at->parts_out)
+        return;
+    if (at->awaited == 0 || !in_time) {
         finish(shard, index);
+    } else if (at->record && !at->noted) {
+        at->noted = true;
+        dm_record_delivered(shard, at->record);
+    }
 }
 
 /* --- scattering --- */
@@ -136,23 +145,60 @@ static uint32_t next_generation(struct dm_shard *shard)
     return shard->next_generation;
 }
 
-static void coordinate(struct dm_mail *mail, struct dm_shard *shard)
+static struct coordination *coordination_create(struct dm_shard *shard, struct dm_publish *publish,
+                                                struct record *record)
 {
-    struct dm_publish *publish = DM_CONTAINER(mail, struct dm_publish, mail);
     uint32_t index = dm_slab_take(&shard->coordinations);
     struct coordination *at = coordination_at(shard, index);
     at->publish = publish;
+    at->record = record;
     at->generation = next_generation(shard);
     at->index = index;
-    dm_metrics_add(shard->metrics, DM_METRIC_PUBLISHES, 1);
     dm_metrics_add(shard->metrics, DM_METRIC_PUBLISHES_OPEN, 1);
+    return at;
+}
+
+void dm_coordinate(struct dm_shard *shard, struct dm_publish *publish, struct record *record,
+                   uint64_t deadline)
+{
+    struct coordination *at = coordination_create(shard, publish, record);
+    uint32_t index = at->index;
+    dm_metrics_add(shard->metrics, DM_METRIC_PUBLISHES, 1);
     make_scatters(shard, index);
     at->parts_out++; /* its own, so that it cannot finish while it scatters */
     if (publish->timeout_ms)
-        dm_heap_add(&shard->deadlines, &at->deadline, dm_shard_now(shard) + publish->timeout_ms);
+        dm_heap_add(&shard->deadlines, &at->deadline, deadline);
     scatter(shard, index);
     at->parts_out--;
     finish_if_done(shard, index, publish->timeout_ms != 0);
+}
+
+/* Who has been sent it before the crash is not known: it waits to its deadline. */
+void dm_coordinate_rest(struct dm_shard *shard, struct dm_publish *publish, struct record *record,
+                        uint64_t deadline)
+{
+    struct coordination *at = coordination_create(shard, publish, record);
+    at->awaited = 1;
+    at->noted = true;
+    dm_heap_add(&shard->deadlines, &at->deadline, deadline);
+}
+
+static void coordinate(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_publish *publish = DM_CONTAINER(mail, struct dm_publish, mail);
+    if (publish->durable || publish->repeatable)
+        dm_record_ask(shard, publish);
+    else
+        dm_coordinate(shard, publish, NULL, dm_shard_now(shard) + publish->timeout_ms);
+}
+
+static uint32_t coordinator_of(const struct dm_shard *shard, const struct dm_publish *publish)
+{
+    const struct dm_uuid *id = &publish->envelope->id;
+    if (publish->durable || publish->repeatable)
+        return dm_shard_owner(shard, dm_slice((const char *)id->bytes, sizeof id->bytes));
+    return publish->target_count == 1 ? dm_shard_owner(shard, publish->targets[0])
+                                      : publish->origin;
 }
 
 void dm_publish(struct dm_shard *shard, struct dm_publish *publish)
@@ -160,8 +206,7 @@ void dm_publish(struct dm_shard *shard, struct dm_publish *publish)
     DM_CHECK(publish->target_count >= 1);
     publish->origin = shard->options.number;
     publish->mail.run = coordinate;
-    uint32_t owner =
-        publish->target_count == 1 ? dm_shard_owner(shard, publish->targets[0]) : publish->origin;
+    uint32_t owner = coordinator_of(shard, publish);
     if (owner == publish->origin)
         coordinate(&publish->mail, shard);
     else
@@ -180,7 +225,7 @@ static void gather(struct dm_mail *mail, struct dm_shard *shard)
     at->awaited += scatter->awaited;
     publish->client_count += scatter->clients;
     publish->delivered += scatter->delivered;
-    if (scatter->failed)
+    if (scatter->failed && !publish->durable) /* else it is owed, and will come yet */
         publish->err = DM_ERR_UNAVAILABLE;
     /* Where a user could not be loaded the answer is an error already: acks change nothing. */
     bool in_time = publish->timeout_ms != 0 && dm_timer_waits(&at->deadline);

@@ -6,12 +6,19 @@
  * target, else the shard that was asked. It scatters the envelope to the
  * owners, gathers counts and ack results, and answers when every awaited ack
  * is in or the timeout has come.
+ *
+ * One that is durable or repeatable is recorded in the store before anybody is
+ * sent it, and its answer before anybody is told; the shard that its id picks
+ * coordinates it, so that the same asked twice meets there.
  */
 #ifndef DM_HUB_PUBLISH_H
 #define DM_HUB_PUBLISH_H
 
+#include "base/list.h"
 #include "hub/shard.h"
 #include "model/envelope.h"
+#include "model/publication.h"
+#include "ports/store_publish.h"
 
 struct dm_publish {
     struct dm_mail mail;
@@ -22,20 +29,52 @@ struct dm_publish {
     const struct dm_slice *targets; /* valid userIds, each once */
     uint32_t target_count;
     uint32_t timeout_ms; /* 0: wait for no ack */
+    bool durable;        /* owed to each target until one of its sessions acks, or `ttl_ms` */
+    bool repeatable;     /* the id is the caller's: asked again it is the same publish */
+    uint64_t ttl_ms;
+    struct dm_slice principal;              /* of a recorded one: who asks */
+    unsigned char body_hash[DM_SHA256_LEN]; /* of a repeatable one: what is asked */
 
     /* Answered. */
-    int err;               /* DM_ERR_UNAVAILABLE if some target could not be reached */
+    int err;               /* DM_ERR_UNAVAILABLE: some target could not be reached, or the store;
+                            * DM_ERR_COMMIT_UNKNOWN; DM_ERR_CONFLICT: another publish has the id;
+                            * DM_ERR_OWED_TOO_MUCH: to some target */
     int *target_errs;      /* NULL, or room for one code a target, zeroed by the caller */
     uint32_t client_count; /* sessions whose dialect acks */
     uint32_t delivered;    /* all sessions */
+    uint32_t owed;         /* targets that a durable one is still owed to */
     uint32_t result_count;
     struct dm_buf results; /* JSON values in order of arrival, with commas between */
+
+    struct dm_list asking; /* the hub's: those that wait for the same answer */
 
     void (*done)(struct dm_publish *publish, struct dm_shard *here);
 };
 
+/* Fills what is asked in, from what was read: that and `principal` stay the caller's, and good. */
+void dm_publish_prepare(struct dm_shard *shard, struct dm_publish *publish,
+                        const struct dm_publication *from, struct dm_slice principal);
+void dm_publish_dispose(struct dm_publish *publish); /* not the struct itself */
+
+/* The answer as JSON members: "envelopeId":…,"clientCount":…,"delivered":…,"results":[…], and
+ * "owed":… of a durable one. */
+void dm_publish_describe(const struct dm_publish *publish, struct dm_buf *out);
+
 /* On any shard; `done` is run on the same, perhaps before this returns. The struct is the caller's
  * throughout. */
 void dm_publish(struct dm_shard *shard, struct dm_publish *publish);
+
+/* What has become of a recorded publish. */
+struct dm_publish_look {
+    struct dm_uuid envelope_id; /* asked */
+    /* Answered; good until `done` returns. */
+    int err; /* DM_ERR_NOT_FOUND, DM_ERR_UNAVAILABLE */
+    struct dm_slice principal;
+    const struct dm_store_publish *found; /* its `found` is OPEN or DONE */
+    void (*done)(struct dm_publish_look *look, struct dm_shard *here);
+};
+
+/* On any shard; `done` is run on the same, later. */
+void dm_publish_look_up(struct dm_shard *shard, struct dm_publish_look *look);
 
 #endif

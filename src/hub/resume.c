@@ -237,6 +237,7 @@ static void take_over(struct dm_shard *shard, uint32_t index, uint32_t sock)
         dm_metrics_add(shard->metrics, DM_METRIC_SESSIONS, 1);
     } else {
         dm_pace_forget(shard, index); /* of the earlier socket */
+        dm_catch_up_end(shard, index);
         dm_metrics_add(shard->metrics, DM_METRIC_CLOSED_REPLACED, 1);
         shard->ports.sink.close(shard->ports.sink.self, session->sock, 4009, replaced);
     }
@@ -330,6 +331,7 @@ uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admis
     if (!admission->resumed && admission->endings != shard->endings)
         reopen(shard, &row, admission);
     welcome(shard, session_at(shard, index), &row, admission);
+    dm_catch_up_begin(shard, index, NULL);
     return index;
 }
 

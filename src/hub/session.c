@@ -154,6 +154,14 @@ uint32_t dm_session_add(struct dm_shard *shard, uint32_t owner, const struct dm_
     return index;
 }
 
+static void let_publish(struct dm_shard *shard, uint32_t index, bool may)
+{
+    struct session *session = session_at(shard, index);
+    session->flags &= (uint8_t)~SESSION_MAY_PUBLISH;
+    if (may)
+        session->flags |= SESSION_MAY_PUBLISH;
+}
+
 uint32_t dm_session_open(struct dm_shard *shard, const struct dm_admission *admission,
                          uint32_t sock)
 {
@@ -166,6 +174,8 @@ uint32_t dm_session_open(struct dm_shard *shard, const struct dm_admission *admi
                                : dm_session_add(shard, user, &id, admission->dialect, sock);
     if (session && (resumes || shard->options.expire_sessions))
         dm_expiry_set(shard, session, admission->expires_ms);
+    if (session)
+        let_publish(shard, session, admission->may_publish);
     return session;
 }
 
@@ -232,6 +242,7 @@ static void end_when_awake(struct dm_shard *shard, uint32_t index)
     session->flags = (uint8_t)((session->flags | SESSION_GONE) & ~SESSION_HELD);
     user->session_count--;
     dm_pace_forget(shard, index);
+    dm_catch_up_end(shard, index);
     dm_metrics_sub(shard->metrics, DM_METRIC_SESSIONS, 1);
     if (elsewhere && (user->state == USER_WAKING || user->state == USER_ASLEEP))
         if (!dm_user_rouse(shard, session->user)) {
@@ -298,6 +309,28 @@ static int change_filters(struct dm_shard *shard, uint32_t index, const struct d
     return err;
 }
 
+static bool takes_all(const struct session *session)
+{
+    return !(session->flags & SESSION_FILTERED) && !dm_dialect_of(session->dialect)->needs_filters;
+}
+
+/* With other filters it may take what it is owed and did not take before. */
+static int change_filters_and_catch_up(struct dm_shard *shard, uint32_t index,
+                                       const struct dm_command *command)
+{
+    const struct session *session = session_at(shard, index);
+    struct dm_filter_set before = {0};
+    if (!shard->holds_publishes || takes_all(session))
+        return change_filters(shard, index, command);
+    dm_filter_set_copy(&before, &dm_session_state(shard, index)->filters);
+    int err = change_filters(shard, index, command);
+    if (command->kind == DM_COMMAND_SUBSCRIBE || takes_all(session))
+        dm_catch_up_begin(shard, index, &before);
+    else
+        dm_filter_set_dispose(&before);
+    return err;
+}
+
 void dm_session_send_text(struct dm_shard *shard, uint32_t sock, struct dm_slice text)
 {
     struct dm_wire *wire = dm_wire_create(DM_OP_TEXT, text);
@@ -318,15 +351,14 @@ static void carry_out(struct dm_shard *shard, uint32_t index, const struct dm_co
     bool resumes = dm_dialect_of(session->dialect)->resumes;
     dm_user_touch(shard, session->user);
     if (command->kind == DM_COMMAND_ACK) {
-        bool awaited = dm_session_acked(shard, index, &command->envelope, command->result);
-        dm_answer(shard, session, command->ref, awaited ? DM_OK : DM_ERR_NOT_FOUND, DM_NO_SLICE);
+        dm_session_ack(shard, index, command);
         return;
     }
     int err = DM_OK;
     if (command->kind == DM_COMMAND_ATTACH)
         attach(shard, index, command);
     else
-        err = change_filters(shard, index, command);
+        err = change_filters_and_catch_up(shard, index, command);
     if (err)
         dm_answer(shard, session, command->ref, err, DM_NO_SLICE);
     if (resumes)
@@ -337,10 +369,13 @@ static int refresh(struct dm_shard *shard, uint32_t index, struct dm_slice token
 {
     const struct user *user = user_at(shard, session_at(shard, index)->user);
     uint64_t expires_ms = 0;
-    int err =
-        shard->ports.verify.token(shard->ports.verify.self, token, dm_user_id(user), &expires_ms);
-    if (err == DM_OK)
+    bool may_publish = false;
+    int err = shard->ports.verify.token(shard->ports.verify.self, token, dm_user_id(user),
+                                        &expires_ms, &may_publish);
+    if (err == DM_OK) {
         dm_expiry_set(shard, index, expires_ms);
+        let_publish(shard, index, may_publish);
+    }
     return err;
 }
 
@@ -364,6 +399,9 @@ static bool answer_at_once(struct dm_shard *shard, uint32_t index, const struct 
         return true;
     case DM_COMMAND_REFRESH:
         dm_answer(shard, session, command->ref, refresh(shard, index, command->token), DM_NO_SLICE);
+        return true;
+    case DM_COMMAND_PUBLISH:
+        dm_session_publish(shard, index, command);
         return true;
     case DM_COMMAND_ATTACH:
         if (command->attachment.len <= shard->options.limits.max_attachment)
@@ -398,9 +436,9 @@ static enum dm_session_answer take_message(struct dm_shard *shard, uint32_t inde
     if (user_at(shard, session->user)->state == USER_ASLEEP &&
         changes_nothing(shard, session, &command)) {
         if (command.kind == DM_COMMAND_ACK)
-            dm_metrics_add(shard->metrics, DM_METRIC_ACKS_IGNORED, 1);
-        dm_answer(shard, session, command.ref,
-                  command.kind == DM_COMMAND_ACK ? DM_ERR_NOT_FOUND : DM_OK, DM_NO_SLICE);
+            dm_session_ack_unawaited(shard, index, &command);
+        else
+            dm_answer(shard, session, command.ref, DM_OK, DM_NO_SLICE);
         return DM_SESSION_TAKEN;
     }
     if (!dm_user_rouse(shard, session->user)) {

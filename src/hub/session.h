@@ -23,6 +23,7 @@ struct dm_admission {
     uint8_t user_len;
     char user_id[DM_USER_ID_MAX];
     uint64_t expires_ms; /* when its identity ends, by the wall clock; 0: never */
+    bool may_publish;    /* its token has the scope */
     /* Of a dialect that resumes: the hash of the secret that the client brought, if it brought one;
      * the secret that it is to bring next time, and that one's hash. */
     bool resuming;

@@ -34,10 +34,14 @@ struct dm_shard *dm_shard_create(const struct dm_shard_options *options,
     dm_slab_init(&shard->deliveries, sizeof(struct delivery));
     dm_slab_init(&shard->parts, sizeof(struct part));
     dm_slab_init(&shard->expiries, sizeof(struct expiry));
+    dm_slab_init(&shard->catch_ups, sizeof(struct catch_up));
     dm_slab_init(&shard->coordinations, sizeof(struct coordination));
     ports->rand.fill(ports->rand.self, shard->index_key, sizeof shard->index_key);
     if (options->resume_window_ms && options->number == 0)
         shard->expire_at = 1; /* what an earlier process has left */
+    shard->holds_publishes = ports->store.holds_publishes;
+    if (shard->holds_publishes && options->number == 0)
+        shard->forget_at = 1;
     dm_list_init(&shard->recent);
     dm_list_init(&shard->retries);
     dm_list_init(&shard->due);
@@ -74,6 +78,7 @@ void dm_shard_destroy(struct dm_shard **shard_at)
     dm_slab_dispose(&shard->parts);
     dm_slab_dispose(&shard->coordinations);
     dm_slab_dispose(&shard->expiries);
+    dm_catch_up_dispose(shard);
     dm_index_dispose(&shard->expiry_index);
     dm_heap_dispose(&shard->expiry_timers);
     dm_index_dispose(&shard->index);
@@ -113,6 +118,8 @@ uint64_t dm_shard_tick(struct dm_shard *shard)
     next = dm_clock_earlier(next, dm_user_tick(shard, now));
     next = dm_clock_earlier(next, dm_resume_tick(shard, now));
     next = dm_clock_earlier(next, dm_expiry_tick(shard, now));
+    next = dm_clock_earlier(next, dm_catch_up_tick(shard, now));
+    next = dm_clock_earlier(next, dm_record_tick(shard, now));
     next = dm_clock_earlier(next, paced);
     return dm_clock_earlier(next, trim_heap(shard, evicted_before, now));
 }

@@ -26,8 +26,10 @@ struct dm_shard_options {
     uint32_t number, shards; /* this one's, from 0, of how many */
     uint64_t hibernate_after_ms;
     uint64_t resume_window_ms; /* 0: no dialect resumes */
-    bool expire_sessions;      /* those too whose dialect has no refresh */
-    struct dm_limits limits;   /* max_awake is the whole server's; a shard takes its share */
+    uint64_t result_retention_ms;
+    uint32_t max_publishes;  /* of its sessions, at once; 0: any number */
+    bool expire_sessions;    /* those too whose dialect has no refresh */
+    struct dm_limits limits; /* max_awake is the whole server's; a shard takes its share */
 };
 
 struct dm_shard_ports {

@@ -16,6 +16,7 @@ enum dm_command_kind {
     DM_COMMAND_ACK,         /* `envelope`, `result` */
     DM_COMMAND_ATTACH,      /* `attachment` */
     DM_COMMAND_REFRESH,     /* `token` */
+    DM_COMMAND_PUBLISH,     /* `body` */
     DM_COMMAND_PING,        /* answered, and wakes nothing */
     DM_COMMAND_REFUSED,     /* answered with `err`, and `why` where there is more to say */
 };
@@ -29,6 +30,7 @@ struct dm_command {
     struct dm_slice result;     /* JSON; absent: the ack had none */
     struct dm_slice attachment; /* JSON */
     struct dm_slice token;      /* decoded; a secret */
+    struct dm_slice body;       /* a JSON object with the fields of a publish */
     int err;
     struct dm_slice why; /* static storage */
 };

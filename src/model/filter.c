@@ -149,6 +149,13 @@ void dm_filter_set_dispose(struct dm_filter_set *set)
     set->count = 0;
 }
 
+void dm_filter_set_copy(struct dm_filter_set *to, const struct dm_filter_set *from)
+{
+    dm_buf_add_slice(&to->packed, dm_buf_slice(&from->packed));
+    to->count = from->count;
+    to->full = from->full;
+}
+
 /* Where in the set the very filter is; NULL: it is not. */
 static const char *find(const struct dm_filter_set *set, struct dm_slice packed)
 {

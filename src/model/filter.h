@@ -29,6 +29,8 @@ struct dm_filter_probe {
 };
 
 void dm_filter_set_dispose(struct dm_filter_set *set);
+void dm_filter_set_copy(struct dm_filter_set *to,
+                        const struct dm_filter_set *from); /* `to` empty */
 
 /*
  * Adds the filters of a JSON array (or of one object) to the set, or takes them out. Only

@@ -16,6 +16,8 @@ enum {
     DM_RESULT_BYTES_MAX = 16 * 1024 * 1024, /* all ack results of one publish together */
     DM_TIMEOUT_MS_DEFAULT = 5000,
     DM_TIMEOUT_MS_MAX = 60000,
+    DM_TTL_SECONDS_DEFAULT = 86400, /* of a durable publish */
+    DM_TTL_SECONDS_MAX = 30 * 24 * 3600,
     DM_SLOTS = 4096, /* userIds hash to so many slots; shards own ranges of them */
     DM_SHARDS_MAX = 64,
 };
@@ -24,7 +26,7 @@ struct dm_limits {
     uint32_t max_connections, max_connections_per_user;
     uint32_t max_connections_per_address;                        /* 0: any number */
     uint32_t rate_messages, rate_requests, rate_unauthenticated; /* a second; 0: any number */
-    uint32_t max_filters_per_session, max_targets;
+    uint32_t max_filters_per_session, max_targets, max_owed_per_user;
     uint32_t max_awake;
     uint64_t max_message, max_body, max_header, max_unsent, max_attachment;
 };

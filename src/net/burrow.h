@@ -95,6 +95,7 @@ void dm_burrow_speak_tls(struct dm_burrow *burrow, uint32_t sock, struct ssl_st 
 void dm_burrow_send(struct dm_burrow *burrow, uint32_t sock, struct dm_wire *wire);
 void dm_burrow_close(struct dm_burrow *burrow, uint32_t sock, int code, struct dm_slice reason);
 void dm_burrow_resume(struct dm_burrow *burrow, uint32_t sock);
+uint64_t dm_burrow_unsent(struct dm_burrow *burrow, uint32_t sock); /* bytes of earlier turns */
 
 void dm_burrow_ping_all(struct dm_burrow *burrow); /* an empty Ping to every open socket */
 

@@ -67,6 +67,12 @@ void dm_sock_drop_output(struct dm_burrow *burrow, struct dm_sock_live *live)
         outq_shift(burrow, &live->out);
 }
 
+uint64_t dm_burrow_unsent(struct dm_burrow *burrow, uint32_t sock)
+{
+    const struct dm_sock_live *live = dm_sock_live(burrow, sock);
+    return live ? live->out.bytes : 0;
+}
+
 /* Where the frame ends in whose middle `at` is; `at` itself between two frames. */
 static uint32_t frame_end(const struct dm_wire *wire, uint32_t at, uint32_t *frames)
 {

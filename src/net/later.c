@@ -13,7 +13,6 @@ static const struct {
     {"/rooms", "This version has no rooms yet"},
     {"/topics", "This version has no topics yet"},
     {"/sessions", "This version has no attachments yet"},
-    {"/publish", "This version keeps no publishes yet: only POST /publish is there"},
     {"/users", "This version has no such call on a user yet"},
 };
 

@@ -113,7 +113,7 @@ static uint64_t clock_wall(void *self)
 
 /* A token that a client brings on its socket, to stay longer. */
 static int verify_token(void *self, struct dm_slice token, struct dm_slice user_id,
-                        uint64_t *expires_ms)
+                        uint64_t *expires_ms, bool *may_publish)
 {
     struct dm_loop *loop = self;
     struct dm_principal who;
@@ -124,6 +124,7 @@ static int verify_token(void *self, struct dm_slice token, struct dm_slice user_
     if (who.kind != DM_PRINCIPAL_USER || !dm_slice_eq(dm_principal_id(&who), user_id))
         return DM_ERR_FORBIDDEN;
     *expires_ms = dm_principal_session_end(&who, now);
+    *may_publish = dm_principal_may_publish(&who);
     return DM_OK;
 }
 
@@ -133,8 +134,10 @@ static void create_shard(struct dm_loop *loop, const struct dm_store *store)
         .number = loop->number,
         .shards = loop->options->shards,
         .hibernate_after_ms = loop->options->hibernate_after_ms,
+        .max_publishes = loop->options->max_pending_requests / loop->options->shards + 1,
         .expire_sessions = loop->options->expire_sessions,
         .resume_window_ms = loop->options->resume_window_ms,
+        .result_retention_ms = loop->options->result_retention_ms,
         .limits = loop->options->limits,
     };
     struct dm_shard_ports ports = {

@@ -1,19 +1,14 @@
 /* Minting and hashing resume secrets. */
 #include "net/resume.h"
 
-#include <openssl/sha.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/rand.h"
 #include "codec/base64url.h"
+#include "codec/sha256.h"
 
 enum { SECRET_BYTES = 24, GIVEN_MAX = 256 };
-
-static void hash(struct dm_slice secret, unsigned char out[DM_RESUME_HASH_LEN])
-{
-    SHA256((const unsigned char *)secret.at, secret.len, out);
-}
 
 void dm_resume_secrets(struct dm_request *request, struct dm_admission *admission)
 {
@@ -22,11 +17,11 @@ void dm_resume_secrets(struct dm_request *request, struct dm_admission *admissio
     struct dm_slice given = dm_request_query(request, DM_SLICE("resume"));
     admission->resuming = given.len > 0 && given.len <= GIVEN_MAX;
     if (admission->resuming)
-        hash(given, admission->resume);
+        dm_sha256(given, admission->resume);
     dm_rand_kernel(bytes, sizeof bytes);
     dm_base64url_encode(&text, bytes, sizeof bytes);
     DM_CHECK(text.len == sizeof admission->next_secret);
     memcpy(admission->next_secret, text.bytes, text.len);
-    hash(dm_buf_slice(&text), admission->next_resume);
+    dm_sha256(dm_buf_slice(&text), admission->next_resume);
     dm_buf_dispose(&text);
 }

@@ -8,7 +8,8 @@
 #include "net/route.h"
 
 extern const struct dm_route dm_socket_routes[];  /* upgrades, and paths of later dialects */
-extern const struct dm_route dm_publish_routes[]; /* POST /publish and the sends to users */
+extern const struct dm_route dm_publish_routes[]; /* POST /publish, and a look at one */
+extern const struct dm_route dm_send_routes[];    /* the sends to users */
 extern const struct dm_route dm_user_routes[];    /* presence, disconnect */
 
 #endif

@@ -63,7 +63,7 @@ static int presence(struct dm_request *request)
 static int disconnect(struct dm_request *request)
 {
     struct dm_slice reason = dm_field_text(request, request->body, "reason");
-    if (dm_field_is(request->body, "reason") && !reason.at)
+    if (dm_member_is(request->body, "reason") && !reason.at)
         return dm_field_wrong(request, "reason must be a string");
     if (!dm_utf8_valid(reason)) /* a lone surrogate: no Close frame can carry it */
         return dm_field_wrong(request, "reason must be well-formed Unicode");

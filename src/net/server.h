@@ -26,7 +26,8 @@ struct dm_server_options {
     uint32_t shards;
     struct dm_limits limits;
     uint32_t max_pending_requests;
-    uint64_t hibernate_after_ms, resume_window_ms, ping_interval_ms, drain_timeout_ms;
+    uint64_t hibernate_after_ms, resume_window_ms, result_retention_ms;
+    uint64_t ping_interval_ms, drain_timeout_ms;
     uint64_t handshake_timeout_ms, request_timeout_ms, write_timeout_ms, keepalive_ms;
     bool open_publish, expire_sessions, metrics_public;
     char *const *cors_origins;

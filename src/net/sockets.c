@@ -101,6 +101,11 @@ static void sink_close(void *self, uint32_t sock, int code, struct dm_slice reas
     dm_burrow_close(loop->burrow, sock, code, reason);
 }
 
+static uint64_t sink_unsent(void *self, uint32_t sock)
+{
+    return dm_burrow_unsent(((struct dm_loop *)self)->burrow, sock);
+}
+
 static void sink_resume(void *self, uint32_t sock)
 {
     dm_burrow_resume(((struct dm_loop *)self)->burrow, sock);
@@ -132,5 +137,5 @@ void dm_loop_create_burrow(struct dm_loop *loop)
 
 struct dm_sink dm_loop_sink(struct dm_loop *loop)
 {
-    return (struct dm_sink){loop, sink_send, sink_close, sink_resume};
+    return (struct dm_sink){loop, sink_send, sink_close, sink_unsent, sink_resume};
 }

@@ -263,6 +263,7 @@ int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect)
     arrival->admission.done = on_admission;
     arrival->admission.user_len = request->principal.id_len;
     memcpy(arrival->admission.user_id, request->principal.id, request->principal.id_len);
+    arrival->admission.may_publish = dm_principal_may_publish(&request->principal);
     arrival->admission.expires_ms =
         dm_principal_session_end(&request->principal, dm_shard_wall(dm_loop_shard(request->loop)));
     if (dm_dialect_of(arrival->admission.dialect)->resumes)

@@ -21,6 +21,9 @@ struct dm_sink {
      * hub hears no more of it and never names it again. */
     void (*close)(void *self, uint32_t sock, int code, struct dm_slice reason);
 
+    /* How many bytes the socket's peer has not taken yet, of earlier turns. */
+    uint64_t (*unsent)(void *self, uint32_t sock);
+
     /* Goes on with input that the hub had asked to hold, at the end of this turn at the latest. */
     void (*resume)(void *self, uint32_t sock);
 };

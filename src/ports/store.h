@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "base/uuid.h"
+#include "codec/sha256.h"
 #include "ports/mail.h"
 
 enum dm_store_kind {
@@ -58,7 +59,7 @@ struct dm_store_text {
 };
 
 enum {
-    DM_RESUME_HASH_LEN = 32, /* SHA-256 */
+    DM_RESUME_HASH_LEN = DM_SHA256_LEN,
     DM_RESUME_PRINT_LEN = 2, /* so much of one tells a session's few secrets apart */
 };
 

@@ -10,7 +10,6 @@
 #include "ports/store.h"
 
 enum {
-    DM_BODY_HASH_LEN = 32,         /* SHA-256 */
     DM_OWED_PAGE_ROWS = 128,       /* of LOAD_OWED at most, */
     DM_OWED_PAGE_BYTES = 64 * 1024 /* but for the row that passes this */
 };
@@ -28,7 +27,7 @@ struct dm_store_publish {
     /* RECORD_PUBLISH; LOOK_PUBLISH answers with some of it */
     struct dm_store_text principal;
     bool repeatable, durable;
-    unsigned char body_hash[DM_BODY_HASH_LEN]; /* where it is repeatable */
+    unsigned char body_hash[DM_SHA256_LEN]; /* where it is repeatable */
     uint64_t ts;
     struct dm_store_text type, payload; /* payload: of no length: none */
     struct dm_store_text *targets;      /* userIds, each once; its own */
@@ -37,6 +36,7 @@ struct dm_store_publish {
 
     uint64_t retention; /* FINISH_PUBLISH, RECORD_ACK, RECORD_PUBLISH: how long it is kept after */
     struct dm_store_text result; /* RECORD_ACK: JSON */
+    bool awaited;                /* RECORD_ACK: somebody waits for it, whatever the clock says */
 
     /* COUNT_PUBLISH and FINISH_PUBLISH note these two; what reads answers them and the rest */
     uint32_t client_count, delivered;

@@ -306,7 +306,8 @@ static int find_target(struct dm_connection *connection, const struct dm_store_o
     if (rc != SQLITE_ROW)
         return rc;
     target->number = sqlite3_column_int64(find, 0);
-    target->open = !sqlite3_column_int(find, 1) && column_number(find, 2) > op->now;
+    target->open =
+        !sqlite3_column_int(find, 1) && (op->publish->awaited || column_number(find, 2) > op->now);
     target->owed = sqlite3_column_int(find, 3) && column_number(find, 4) > op->now;
     rc = sqlite3_reset(find);
     return rc == SQLITE_OK ? SQLITE_ROW : rc;

@@ -82,6 +82,12 @@ static void close(void *self, uint32_t number, int code, struct dm_slice reason)
     sock_free(sock);
 }
 
+static uint64_t unsent(void *self, uint32_t sock)
+{
+    (void)self, (void)sock;
+    return 0;
+}
+
 static void resume(void *self, uint32_t number)
 {
     struct world *world = self;
@@ -93,7 +99,7 @@ static void resume(void *self, uint32_t number)
 
 struct dm_sink sink_port(struct world *world)
 {
-    return (struct dm_sink){world, send, close, resume};
+    return (struct dm_sink){world, send, close, unsent, resume};
 }
 
 /* --- sockets --- */

@@ -29,6 +29,12 @@ static void close_sock(void *self, uint32_t sock, int code, struct dm_slice reas
     (void)self, (void)sock, (void)code, (void)reason;
 }
 
+static uint64_t unsent(void *self, uint32_t sock)
+{
+    (void)self, (void)sock;
+    return 0;
+}
+
 static void resume(void *self, uint32_t sock)
 {
     ((struct rig *)self)->resumed[sock]++;
@@ -57,7 +63,7 @@ static void setup(struct rig *rig, uint32_t rate)
         .clock = {rig, clock_now, clock_now},
         .rand = dm_rand_system,
         .store = {.self = rig, .submit = submit},
-        .sink = {rig, send, close_sock, resume},
+        .sink = {rig, send, close_sock, unsent, resume},
         .post = {rig, post},
     };
     rig->shard = dm_shard_create(&options, &ports, &rig->metrics);

@@ -73,6 +73,12 @@ static void close_sock(void *self, uint32_t number, int code, struct dm_slice re
     client_closed(world, number, code);
 }
 
+static uint64_t unsent(void *self, uint32_t sock)
+{
+    (void)self, (void)sock;
+    return 0;
+}
+
 static void resume(void *self, uint32_t number)
 {
     struct world *world = self;
@@ -84,7 +90,7 @@ static void resume(void *self, uint32_t number)
 
 struct dm_sink sink_port(struct world *world)
 {
-    return (struct dm_sink){world, send, close_sock, resume};
+    return (struct dm_sink){world, send, close_sock, unsent, resume};
 }
 
 void sock_say(struct world *world, uint32_t number, const char *message)

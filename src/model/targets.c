@@ -1,14 +1,14 @@
 /* Collecting userIds without repeats. */
-#include "net/targets.h"
+#include "model/targets.h"
 
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/err.h"
 #include "base/rand.h"
 #include "codec/json.h"
+#include "model/member.h"
 #include "model/name.h"
-#include "net/fields.h"
-#include "net/loop.h"
 
 void dm_targets_dispose(struct dm_targets *targets)
 {
@@ -75,20 +75,28 @@ bool dm_targets_add(struct dm_targets *targets, struct dm_slice user_id)
     return valid;
 }
 
-int dm_targets_read(struct dm_request *request, struct dm_slice array, struct dm_targets *targets)
+int dm_targets_read(struct dm_targets *targets, struct dm_slice array, uint32_t most,
+                    struct dm_slice *why)
 {
-    uint32_t most = dm_server_options(dm_loop_server(request->loop))->limits.max_targets;
     struct dm_slice key, value;
-    if (dm_json_kind(array) != DM_JSON_ARRAY)
-        return dm_field_wrong(request, "userIds must be an array of strings");
-    struct dm_json_walk walk = dm_json_walk(array);
-    while (dm_json_next(&walk, &key, &value)) {
-        if (targets->asked == most)
-            return DM_ERR_TOO_MANY_TARGETS;
-        bool text = dm_json_kind(value) == DM_JSON_STRING;
-        (void)dm_targets_add(targets, text ? dm_field_decode(request, value) : DM_SLICE(""));
+    struct dm_buf scratch = DM_BUF_INIT;
+    int err = DM_OK;
+    if (dm_json_kind(array) != DM_JSON_ARRAY) {
+        *why = DM_SLICE("userIds must be an array of strings");
+        return DM_ERR_INVALID_FIELD;
     }
-    if (targets->asked == 0)
-        return dm_field_wrong(request, "userIds must not be empty");
-    return DM_OK;
+    struct dm_json_walk walk = dm_json_walk(array);
+    while (!err && dm_json_next(&walk, &key, &value)) {
+        bool text = dm_json_kind(value) == DM_JSON_STRING;
+        if (targets->asked == most)
+            err = DM_ERR_TOO_MANY_TARGETS;
+        else
+            (void)dm_targets_add(targets, text ? dm_string_text(value, &scratch) : DM_SLICE(""));
+    }
+    dm_buf_dispose(&scratch);
+    if (!err && targets->asked == 0) {
+        *why = DM_SLICE("userIds must not be empty");
+        err = DM_ERR_INVALID_FIELD;
+    }
+    return err;
 }

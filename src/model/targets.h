@@ -1,11 +1,11 @@
 /*
  * The userIds that a publish is for: valid, each once, in the order asked.
  */
-#ifndef DM_NET_TARGETS_H
-#define DM_NET_TARGETS_H
+#ifndef DM_MODEL_TARGETS_H
+#define DM_MODEL_TARGETS_H
 
+#include "base/check.h"
 #include "base/index.h"
-#include "net/route.h"
 
 enum { DM_TARGET_INVALID = UINT32_MAX };
 
@@ -24,8 +24,9 @@ void dm_targets_dispose(struct dm_targets *targets);
 /* False: not a valid userId. */
 bool dm_targets_add(struct dm_targets *targets, struct dm_slice user_id);
 
-/* A JSON array of userIds. Says what is wrong through request->why. */
-int dm_targets_read(struct dm_request *request, struct dm_slice array,
-                    struct dm_targets *targets) DM_MUST_CHECK;
+/* Adds those of a JSON array. An error where it is none, or empty, or has more than `most`; `why`
+ * may say what is wrong. */
+int dm_targets_read(struct dm_targets *targets, struct dm_slice array, uint32_t most,
+                    struct dm_slice *why) DM_MUST_CHECK;
 
 #endif

@@ -1,0 +1,47 @@
+/* From what was read to what is published, and from its answer to JSON. */
+#include <stdlib.h>
+
+#include "hub/hub_priv.h"
+
+void dm_publish_prepare(struct dm_shard *shard, struct dm_publish *publish,
+                        const struct dm_publication *from, struct dm_slice principal)
+{
+    struct dm_uuid id = from->named ? from->id : dm_shard_mint(shard);
+    publish->envelope =
+        dm_envelope_create(&id, dm_shard_wall(shard), from->type, from->payload, DM_NO_SLICE);
+    publish->targets = from->targets.ids;
+    publish->target_count = from->targets.count;
+    publish->timeout_ms = from->timeout_ms;
+    publish->durable = from->durable;
+    publish->repeatable = from->named;
+    publish->ttl_ms = from->ttl_ms;
+    publish->principal = principal;
+    if (from->named)
+        dm_publication_hash(from, publish->body_hash);
+}
+
+void dm_publish_dispose(struct dm_publish *publish)
+{
+    dm_envelope_release(publish->envelope);
+    dm_buf_dispose(&publish->results);
+    free(publish->target_errs);
+}
+
+void dm_publish_describe(const struct dm_publish *publish, struct dm_buf *out)
+{
+    char id[DM_UUID_TEXT_LEN];
+    dm_uuid_format(&publish->envelope->id, id);
+    dm_buf_lit(out, "\"envelopeId\":\"");
+    dm_buf_add(out, id, sizeof id);
+    dm_buf_lit(out, "\",\"clientCount\":");
+    dm_buf_add_number(out, publish->client_count);
+    dm_buf_lit(out, ",\"delivered\":");
+    dm_buf_add_number(out, publish->delivered);
+    dm_buf_lit(out, ",\"results\":[");
+    dm_buf_add_slice(out, dm_buf_slice(&publish->results));
+    dm_buf_add_byte(out, ']');
+    if (publish->durable) {
+        dm_buf_lit(out, ",\"owed\":");
+        dm_buf_add_number(out, publish->owed);
+    }
+}
