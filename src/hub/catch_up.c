@@ -19,8 +19,8 @@
 #include "hub/hub_priv.h"
 
 enum {
-    LINGER_MS = 1000,    /* a recorded publish is at its owners long before */
-    FRESH_MS = 5000,     /* older ones are there already */
+    LINGER_MS = 10000,   /* a recorded publish is at its owners long before */
+    FRESH_MS = 10000,    /* older ones are there already */
     SOCKET_PAUSE_MS = 10 /* until the socket is asked again whether it has taken all */
 };
 
@@ -83,6 +83,16 @@ static void let_go(struct dm_shard *shard, struct catch_up *at, bool send)
     at->held_bytes = 0;
 }
 
+/* More than a socket may leave unsent is its own affair, at once. */
+static void hold(struct dm_shard *shard, struct catch_up *at, struct dm_wire *wire)
+{
+    dm_wire_retain(wire);
+    dm_buf_add(&at->held, &wire, sizeof(struct dm_wire *));
+    at->held_bytes += wire->len;
+    if (at->held_bytes > shard->options.limits.max_unsent)
+        let_go(shard, at, true);
+}
+
 void dm_catch_up_send(struct dm_shard *shard, uint32_t session, struct dm_wire *wire,
                       const struct dm_uuid *durable)
 {
@@ -95,11 +105,7 @@ void dm_catch_up_send(struct dm_shard *shard, uint32_t session, struct dm_wire *
         shard->ports.sink.send(shard->ports.sink.self, session_at(shard, session)->sock, wire);
         return;
     }
-    dm_wire_retain(wire);
-    dm_buf_add(&at->held, &wire, sizeof(struct dm_wire *));
-    at->held_bytes += wire->len;
-    if (at->held_bytes > shard->options.limits.max_unsent) /* the socket decides what is too much */
-        let_go(shard, at, true);
+    hold(shard, at, wire);
 }
 
 /* --- the end --- */
@@ -161,14 +167,23 @@ static bool took_before(const struct catch_up *at, struct dm_filter_probe *probe
     return at->partial && dm_filter_set_matches(&at->before, probe);
 }
 
-static void send_again(struct dm_shard *shard, const struct session *session,
-                       const struct dm_envelope *envelope)
+/* One that was published since this began is on its way here, and not answered: what has come live
+ * came before it. */
+static void send_owed(struct dm_shard *shard, struct catch_up *at,
+                      const struct dm_envelope *envelope)
 {
+    const struct session *session = session_at(shard, at->session);
     const struct user *user = user_at(shard, session->user);
+    bool again = envelope->ts <= at->began;
     dm_buf_clear(&shard->text);
-    dm_dialect_of(session->dialect)->write(envelope, dm_user_id(user), true, &shard->text);
-    dm_session_send_text(shard, session->sock, dm_buf_slice(&shard->text));
-    dm_metrics_add(shard->metrics, DM_METRIC_REDELIVERIES, 1);
+    dm_dialect_of(session->dialect)->write(envelope, dm_user_id(user), again, &shard->text);
+    struct dm_wire *wire = dm_wire_create(DM_OP_TEXT, dm_buf_slice(&shard->text));
+    if (again)
+        shard->ports.sink.send(shard->ports.sink.self, session->sock, wire);
+    else
+        hold(shard, at, wire);
+    dm_wire_release(wire);
+    dm_metrics_add(shard->metrics, DM_METRIC_REDELIVERIES, again);
 }
 
 static void see_to(struct dm_shard *shard, struct catch_up *at, const struct dm_store_op *op,
@@ -186,7 +201,7 @@ static void see_to(struct dm_shard *shard, struct catch_up *at, const struct dm_
     if (dm_session_takes(shard, session, &probe) && !took_before(at, &probe)) {
         dm_uuid_set_add(&at->sent, &row->envelope_id);
         at->fresh |= row->ts + FRESH_MS > dm_shard_wall(shard);
-        send_again(shard, session, envelope);
+        send_owed(shard, at, envelope);
     }
     dm_filter_probe_dispose(&probe);
     dm_envelope_release(envelope);
@@ -273,6 +288,7 @@ void dm_catch_up_begin(struct dm_shard *shard, uint32_t session, struct dm_filte
         at->partial = true;
     }
     at->done = false;
+    at->began = dm_shard_wall(shard);
     if (!at->reading)
         go_on(shard, at);
 }

@@ -198,6 +198,7 @@ struct catch_up {
     bool failing;     /* the last page could not be read: nothing is held meanwhile */
     bool partial;     /* `before` counts */
     uint64_t after;   /* the number of the last row seen to */
+    uint64_t began;   /* by the wall clock */
     struct dm_timer timer;
     struct dm_filter_set before; /* what it took before: that it has been sent */
     struct dm_uuid_set sent;     /* durable envelopes, live or from the store */

@@ -255,7 +255,7 @@ static void verify_coordination(const struct dm_shard *shard, uint32_t index)
         DM_CHECK(i->coordinator == shard->options.number && i->publish == at->publish);
         DM_CHECK(i->owner < shard->options.shards);
     }
-    DM_CHECK(at->index == index && at->parts_out <= scatters && scatters > 0);
+    DM_CHECK(at->index == index && at->parts_out <= scatters && (scatters > 0 || at->record));
     DM_CHECK(at->parts_out || (at->awaited > 0 && dm_timer_waits(&at->deadline)));
     DM_CHECK(at->publish->timeout_ms || (at->awaited == 0 && !dm_timer_waits(&at->deadline)));
     if (dm_timer_waits(&at->deadline))
