@@ -402,7 +402,8 @@ bool dm_user_rouse(struct dm_shard *shard, uint32_t user); /* true: it is awake;
 uint64_t dm_wake_tick(struct dm_shard *shard, uint64_t now);
 
 /* pace.c: only where rate_messages is on, but for tick, forget and dispose */
-bool dm_pace_spend(struct dm_shard *shard, uint32_t session); /* false: wait for the tick */
+bool dm_pace_spend(struct dm_shard *shard, uint32_t session); /* false: it is over the rate */
+void dm_pace_hold(struct dm_shard *shard, uint32_t session);  /* and waits for the tick */
 void dm_pace_refund(struct dm_shard *shard, uint32_t session);
 void dm_pace_forget(struct dm_shard *shard, uint32_t session);
 uint64_t dm_pace_tick(struct dm_shard *shard, uint64_t now);

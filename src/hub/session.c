@@ -449,13 +449,32 @@ static enum dm_session_answer take_message(struct dm_shard *shard, uint32_t inde
     return DM_SESSION_TAKEN;
 }
 
+/* Refused at once, so that a client that goes by answers is not left without one; where a dialect
+ * has none, what it says waits. */
+static enum dm_session_answer exceed(struct dm_shard *shard, uint32_t index, bool binary,
+                                     struct dm_slice message)
+{
+    const struct session *session = session_at(shard, index);
+    const struct dm_dialect *dialect = dm_dialect_of(session->dialect);
+    struct dm_command command;
+    if (!dialect->answer) {
+        dm_pace_hold(shard, index);
+        return DM_SESSION_SLOW;
+    }
+    dialect->read(message, binary, &shard->scratch, &command);
+    dm_metrics_refuse(shard->metrics, DM_ERR_RATE_LIMITED);
+    dm_answer(shard, session, command.ref, DM_ERR_RATE_LIMITED,
+              DM_SLICE("Too many messages in a second"));
+    return DM_SESSION_TAKEN;
+}
+
 enum dm_session_answer dm_session_message(struct dm_shard *shard, uint32_t session, bool binary,
                                           struct dm_slice message)
 {
     if (!shard->options.limits.rate_messages)
         return take_message(shard, session, binary, message);
     if (!dm_pace_spend(shard, session))
-        return DM_SESSION_SLOW;
+        return exceed(shard, session, binary, message);
     enum dm_session_answer answer = take_message(shard, session, binary, message);
     if (answer == DM_SESSION_HOLD)
         dm_pace_refund(shard, session); /* it will be offered again */
