@@ -367,11 +367,12 @@ static void carry_out(struct dm_shard *shard, uint32_t index, const struct dm_co
 
 static int refresh(struct dm_shard *shard, uint32_t index, struct dm_slice token)
 {
-    const struct user *user = user_at(shard, session_at(shard, index)->user);
+    const struct session *session = session_at(shard, index);
+    const struct user *user = user_at(shard, session->user);
     uint64_t expires_ms = 0;
     bool may_publish = false;
-    int err = shard->ports.verify.token(shard->ports.verify.self, token, dm_user_id(user),
-                                        &expires_ms, &may_publish);
+    int err = shard->ports.verify.token(shard->ports.verify.self, session->sock, token,
+                                        dm_user_id(user), &expires_ms, &may_publish);
     if (err == DM_OK) {
         dm_expiry_set(shard, index, expires_ms);
         let_publish(shard, index, may_publish);

@@ -112,6 +112,49 @@ test("good tokens are never too many, and 401 stays 401 below fifty a second", a
   assert.ok((await statuses(dm, 200, { as: null }))[429] > 50);
 });
 
+/** Refreshes with a bad token until that is not looked at any more. */
+const barByRefresh = (client) =>
+  until("the address is barred", async () => (await client.command("refresh", { token: "x.y.z" })).code === "too_many_failures", { every: 0 });
+
+test("a refresh with a bad token is a failure of its address, whose tokens are then not looked at", async (t) => {
+  const dm = await serve(t, { rate_unauthenticated: 2, open_publish: true, hibernate_after: "50ms" });
+  const [alice, far] = [await Native.connect(dm, "alice"), await Native.connect(dm, "alice", { local: ELSEWHERE })];
+  const good = { as: `Bearer ${dm.token("alice")}` };
+  await dm.asleep(1);
+  assert.equal((await alice.command("refresh", { token: "x.y.z" })).code, "unauthorized");
+  await barByRefresh(alice);
+  assert.equal((await alice.command("refresh", { token: dm.token("alice") })).code, "too_many_failures", "a good one too");
+  await barByRefresh(alice);
+  assert.equal((await publish(dm, good)).status, 429, "it is one address over HTTP and on a socket");
+  assert.equal((await publish(dm, { ...good, local: ELSEWHERE })).status, 200);
+  assert.equal((await far.command("refresh", { token: dm.token("alice") })).type, "ok");
+  assert.ok((await refusals(dm, "too_many_failures")) >= 4);
+  await sleep(1100);
+  assert.equal((await alice.command("refresh", { token: dm.token("alice") })).type, "ok");
+  assert.equal((await alice.command("refresh", { token: dm.token("bob") })).code, "forbidden");
+});
+
+test("behind a trusted proxy a bad refresh is the client's failure, not the proxy's", async (t) => {
+  const dm = await serve(t, { rate_unauthenticated: 1, trusted_proxies: "127.0.0.1" });
+  const open = (address) => Native.connect(dm, "alice", { headers: { "x-forwarded-for": address } });
+  const alice = await open("203.0.113.7");
+  await barByRefresh(alice);
+  assert.equal((await publish(dm, from("203.0.113.7", "x.y.z"))).status, 429);
+  await barByRefresh(alice);
+  const other = await open("203.0.113.8");
+  assert.equal((await other.command("refresh", { token: dm.token("alice") })).type, "ok");
+  for (const client of [alice, other]) await client.drop();
+  /* Their numbers are others' now: what was kept of them must not be. */
+  await until("they are gone", async () => (await dm.metric("dormouse_sessions")) === 0);
+  const direct = [];
+  for (let n = 0; n < 2; n++) direct.push(await Native.connect(dm, "alice", { local: ELSEWHERE }));
+  await sleep(1100);
+  for (const client of direct) await barByRefresh(client);
+  for (const address of ["203.0.113.7", "203.0.113.8"]) assert.equal((await publish(dm, from(address, "x.y.z"))).status, 401);
+  await barByRefresh(direct[1]);
+  assert.equal((await publish(dm, { as: "x.y.z", local: ELSEWHERE })).status, 429);
+});
+
 test("rate_unauthenticated = 0 never answers 429", async (t) => {
   const dm = await serve(t, { rate_unauthenticated: 0 });
   assert.deepEqual(await statuses(dm, 150, { as: "Bearer x.y.z" }), { 401: 150 });

@@ -458,6 +458,8 @@ test("the answers to native commands that cannot be carried out are as documente
   assert.equal(await code({ type: "subscribe", filters: [{ type: "a" }, { type: "b" }] }), "too_many_filters");
   assert.equal(await code({ type: "refresh", token: "junk" }), "unauthorized");
   assert.equal(await code({ type: "refresh", token: dm.token("bob") }), "forbidden");
+  const failing = await Native.connect(await serve(t, { rate_unauthenticated: 1 }), "alice");
+  await until("its address is barred", async () => (await said(failing, { type: "refresh", ref: 1, token: "junk" })).code === "too_many_failures");
   const paced = await Native.connect(await serve(t, { rate_messages: 1 }), "alice");
   for (const expected of [{ type: "ok", ref: 1 }, "rate_limited"]) {
     const answer = await said(paced, { type: "ping", ref: 1 });
