@@ -212,6 +212,23 @@ static bool may_return(const struct session *session)
     return dm_dialect_of(session->dialect)->resumes && !(session->flags & SESSION_ENDED);
 }
 
+uint32_t dm_session_find(const struct dm_shard *shard, uint32_t user, const struct dm_uuid *id)
+{
+    uint32_t i = user_at(shard, user)->first_session;
+    while (i && !dm_uuid_eq(&session_at(shard, i)->id, id))
+        i = session_at(shard, i)->next;
+    return i;
+}
+
+/* A row that nobody can resume matches nothing: it is deleted, or swept at the next start. */
+static void forget_row(struct dm_shard *shard, const struct session *session)
+{
+    if (dm_dialect_of(session->dialect)->resumes)
+        dm_word_say(shard, DM_STORE_FORGET_SESSION, session->user, &session->id);
+    else if (session->flags & SESSION_STORED)
+        dm_shard_forget_rows(shard, DM_STORE_FORGET_SESSION, NULL, &session->id);
+}
+
 void dm_session_end(struct dm_shard *shard, uint32_t index)
 {
     struct session *session = session_at(shard, index);
@@ -222,8 +239,8 @@ void dm_session_end(struct dm_shard *shard, uint32_t index)
         dm_resume_drop(shard, index);
     dm_session_drop_pendings(shard, index, returns);
     dm_session_drop_state(shard, session);
-    if (!returns && (session->flags & SESSION_STORED))
-        dm_shard_forget_rows(shard, DM_STORE_FORGET_SESSION, NULL, &session->id);
+    if (!returns)
+        forget_row(shard, session);
     dm_attempt_note(shard, owner, &session->id, returns ? ATTEMPT_DROPPED : ATTEMPT_ENDED);
     dm_expiry_set(shard, index, 0);
     unlink_session(shard, user, index);
