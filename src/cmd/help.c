@@ -133,6 +133,11 @@ const char dm_help_inspect[] =
     "  --json          one line of JSON\n"
     "  --key NAME      the configured API key to ask with (the first one)\n"
     "  --token TOKEN   or a token with the scope admin\n"
-    "  --url URL       http://host:port or unix:/path (where this configuration would listen)\n"
+    "  --url URL       http://host:port, https:// or unix:/path (where this configuration would\n"
+    "                  listen; SSL_CERT_FILE names a certificate to trust besides the system's)\n"
+    "\n"
+    "Without an API key in the configuration a token is minted with its jwt_secret; without "
+    "either\n"
+    "it asks as anyone may on the server's machine.\n"
     "\n"
     "  dormouse inspect --config dormouse.yaml\n";

@@ -60,6 +60,8 @@ static void read_attach(struct dm_slice object, struct dm_buf *scratch, struct d
     command->attachment = dm_json_get(object, DM_SLICE("attachment"));
     if (!command->attachment.at)
         refuse(command, DM_ERR_INVALID_FIELD, DM_SLICE("attachment is required"));
+    else if (dm_json_kind(command->attachment) == DM_JSON_NULL)
+        command->attachment = DM_NO_SLICE;
 }
 
 static void read_refresh(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)

@@ -207,6 +207,15 @@ struct catch_up {
     uint64_t held_bytes;
 };
 
+/* What the rows of sessions are to say, while it is on its way to the store or waits for it. */
+struct words {
+    struct dm_slab slab;    /* struct word */
+    struct dm_index index;  /* session's id to struct word */
+    struct dm_list waiting; /* those that are to be said again, the longest wait first */
+    uint64_t retry_at;
+    bool failing; /* the last one that came back was not written */
+};
+
 /* Who has sent messages in this second, where rate_messages is on. */
 struct pace {
     uint32_t *spent; /* by number of the session; more than the rate: its socket holds its input */
@@ -237,6 +246,7 @@ struct dm_shard {
     struct dm_slab expiries;      /* struct expiry */
     struct dm_index expiry_index; /* session to struct expiry */
     struct dm_heap expiry_timers;
+    struct words words;
     uint32_t endings;        /* users whose sessions were all ended */
     uint64_t expire_at;      /* when rows of sessions past their window go; 0: none is known */
     uint64_t store_retry_at; /* after a failed save: no other before this */
@@ -297,6 +307,8 @@ static inline struct coordination *coordination_at(const struct dm_shard *shard,
 struct dm_slice dm_user_id(const struct user *user);
 void dm_user_free_id(struct user *user);
 uint32_t dm_user_find(const struct dm_shard *shard, struct dm_slice user_id); /* 0: nobody */
+uint64_t dm_user_hash(const struct dm_shard *shard, uint32_t user);
+uint32_t dm_user_find_hash(const struct dm_shard *shard, uint64_t hash); /* 0: nobody */
 uint32_t dm_user_find_or_add(struct dm_shard *shard, struct dm_slice user_id);
 void dm_user_free_if_unused(struct dm_shard *shard, uint32_t user);
 uint64_t dm_user_tick(struct dm_shard *shard, uint64_t now);
@@ -307,6 +319,8 @@ struct session_state *dm_session_state(struct dm_shard *shard,
                                        uint32_t session); /* made if absent */
 void dm_session_drop_state(struct dm_shard *shard, struct session *session);
 void dm_session_end(struct dm_shard *shard, uint32_t session); /* user awake, or nothing stored */
+uint32_t dm_session_find(const struct dm_shard *shard, uint32_t user,
+                         const struct dm_uuid *id); /* 0: it is not here */
 uint32_t dm_session_add(struct dm_shard *shard, uint32_t user, const struct dm_uuid *id,
                         enum dm_dialect_id dialect, uint32_t sock);
 void dm_session_attach(struct session_state *state, struct dm_slice attachment); /* a copy */
@@ -334,6 +348,17 @@ void dm_resume_end_user(struct dm_shard *shard, struct dm_slice user_id,
                         void (*done)(void *context, int err, struct dm_shard *shard),
                         void *context);
 uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now);
+
+/* last_word.c: what a row is to say of a session that can be resumed: CONNECT, DROP, END or FORGET.
+ * It is said until the store has taken it, or there is something newer to say. */
+void dm_word_init(struct dm_shard *shard);
+void dm_word_dispose(struct dm_shard *shard);
+void dm_word_say(struct dm_shard *shard, enum dm_store_kind kind, uint32_t user,
+                 const struct dm_uuid *session_id);
+void dm_word_resumed(struct dm_shard *shard, uint32_t user,
+                     const struct dm_uuid *session_id); /* the store has resumed it */
+uint64_t dm_word_tick(struct dm_shard *shard, uint64_t now);
+void dm_word_verify(const struct dm_shard *shard);
 
 /* attempt.c: resumes on their way, and what becomes of their sessions meanwhile */
 enum attempt_note {
@@ -403,7 +428,8 @@ bool dm_user_rouse(struct dm_shard *shard, uint32_t user); /* true: it is awake;
 uint64_t dm_wake_tick(struct dm_shard *shard, uint64_t now);
 
 /* pace.c: only where rate_messages is on, but for tick, forget and dispose */
-bool dm_pace_spend(struct dm_shard *shard, uint32_t session); /* false: wait for the tick */
+bool dm_pace_spend(struct dm_shard *shard, uint32_t session); /* false: it is over the rate */
+void dm_pace_hold(struct dm_shard *shard, uint32_t session);  /* and waits for the tick */
 void dm_pace_refund(struct dm_shard *shard, uint32_t session);
 void dm_pace_forget(struct dm_shard *shard, uint32_t session);
 uint64_t dm_pace_tick(struct dm_shard *shard, uint64_t now);

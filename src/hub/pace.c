@@ -1,6 +1,7 @@
 /*
- * rate_messages: so many messages of a session are taken in a second, and what
- * more it sends waits in its socket, where TCP slows the sender: no ack is lost.
+ * rate_messages: so many messages of a session are taken in a second. What more
+ * it sends is refused where its dialect can say so; else it waits in its
+ * socket, where TCP slows the sender: no ack is lost.
  * Hides that a second begins for all sessions at once, with the first message
  * after a silence, so that four bytes a session are all there is to keep, and
  * none where the limit is off.
@@ -45,9 +46,13 @@ bool dm_pace_spend(struct dm_shard *shard, uint32_t session)
         pace->spent[session]++;
         return true;
     }
-    pace->spent[session] = rate + 1; /* holds its input */
-    dm_metrics_add(shard->metrics, DM_METRIC_SLOWED, 1);
     return false;
+}
+
+void dm_pace_hold(struct dm_shard *shard, uint32_t session)
+{
+    shard->pace.spent[session] = shard->options.limits.rate_messages + 1;
+    dm_metrics_add(shard->metrics, DM_METRIC_SLOWED, 1);
 }
 
 void dm_pace_refund(struct dm_shard *shard, uint32_t session)

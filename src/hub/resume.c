@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "hub/hub_priv.h"
 
 /* Of an attempt at the row: what it found, or made. */
@@ -21,14 +22,6 @@ static const struct dm_store_session *row_of(const struct dm_store_op *op)
 }
 
 /* --- single rows --- */
-
-static void submit(struct dm_shard *shard, enum dm_store_kind kind, const struct dm_uuid *id)
-{
-    struct dm_store_op *op = dm_store_op_create(kind, shard->options.number, dm_store_op_done);
-    op->session_id = *id;
-    op->now = dm_shard_wall(shard);
-    dm_shard_submit(shard, op);
-}
 
 /* Rows that have dropped are looked for from here on. */
 static void expect_expiry(struct dm_shard *shard)
@@ -50,7 +43,7 @@ static void confirmed(struct dm_mail *mail, struct dm_shard *shard)
 /* Its pending acks are still read from its row: until then nobody may resume it. */
 void dm_resume_end(struct dm_shard *shard, const struct session *session)
 {
-    submit(shard, DM_STORE_END_SESSION, &session->id);
+    dm_word_say(shard, DM_STORE_END_SESSION, session->user, &session->id);
 }
 
 /* By the time that it is carried out the store may have resumed the session once more: then the
@@ -79,7 +72,7 @@ void dm_resume_drop(struct dm_shard *shard, uint32_t index)
         dm_session_add_to(shard, session, op);
         dm_shard_submit(shard, op);
     }
-    submit(shard, DM_STORE_DROP_SESSION, &session->id);
+    dm_word_say(shard, DM_STORE_DROP_SESSION, session->user, &session->id);
     expect_expiry(shard);
 }
 
@@ -131,23 +124,15 @@ static void reopen(struct dm_shard *shard, const struct dm_store_session *row,
 
 static const struct dm_slice replaced = DM_SLICE_INIT("Resumed on another socket");
 
-static uint32_t find(const struct dm_shard *shard, uint32_t user, const struct dm_uuid *id)
-{
-    uint32_t i = user_at(shard, user)->first_session;
-    while (i && !dm_uuid_eq(&session_at(shard, i)->id, id))
-        i = session_at(shard, i)->next;
-    return i;
-}
-
 /* No socket has come for the row: it waits for another attempt, if one may be made. */
 static void leave(struct dm_shard *shard, uint32_t user, const struct dm_admission *admission,
                   unsigned what)
 {
     bool returns = admission->resumed && !(what & ATTEMPT_ENDED);
-    if (admission->resumed && find(shard, user, &admission->session_id))
+    if (admission->resumed && dm_session_find(shard, user, &admission->session_id))
         return; /* it has a socket, or its own end is to come */
-    submit(shard, returns ? DM_STORE_DROP_SESSION : DM_STORE_FORGET_SESSION,
-           &admission->session_id);
+    dm_word_say(shard, returns ? DM_STORE_DROP_SESSION : DM_STORE_FORGET_SESSION, user,
+                &admission->session_id);
     dm_attempt_note(shard, user, &admission->session_id, returns ? ATTEMPT_DROPPED : ATTEMPT_ENDED);
     expect_expiry(shard);
 }
@@ -168,7 +153,8 @@ static bool has_place(const struct dm_shard *shard, uint32_t index,
     const struct user *user = user_at(shard, index);
     if (user->session_count + user->places <= shard->options.limits.max_connections_per_user)
         return true;
-    uint32_t session = admission->resumed ? find(shard, index, &admission->session_id) : 0;
+    uint32_t session =
+        admission->resumed ? dm_session_find(shard, index, &admission->session_id) : 0;
     return session && !(session_at(shard, session)->flags & SESSION_GONE);
 }
 
@@ -176,18 +162,21 @@ static int note_stored(struct dm_shard *shard, struct dm_admission *admission)
 {
     const struct dm_store_op *op = admission->row;
     uint32_t user = dm_user_find(shard, dm_admission_user(admission));
-    if (op->err || !op->resumed)
+    bool none = op->err && op->err != DM_ERR_COMMIT_UNKNOWN; /* which may have written one */
+    if (none || !op->resumed)
         (void)dm_attempt_end(&admission->attempt);
-    if (op->err)
+    if (none)
         return op->err;
     admission->resumed = op->resumed;
     admission->session_id = row_of(op)->id;
-    if (op->resumed)
+    if (op->resumed) {
         dm_attempt_found(shard, admission->attempt, &admission->session_id);
-    if (has_place(shard, user, admission))
+        dm_word_resumed(shard, user, &admission->session_id);
+    }
+    if (!op->err && has_place(shard, user, admission))
         return DM_OK;
     leave(shard, user, admission, dm_attempt_end(&admission->attempt));
-    return DM_ERR_MAX_CONNECTIONS;
+    return op->err ? op->err : DM_ERR_MAX_CONNECTIONS;
 }
 
 static void stored(struct dm_mail *mail, struct dm_shard *shard)
@@ -311,14 +300,14 @@ uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admis
     struct dm_store_session row = *row_of(admission->row); /* bringing it back sorts the rows */
     struct attempt *attempt = admission->attempt;
     uint32_t user = dm_user_find(shard, dm_admission_user(admission));
-    uint32_t index = admission->resumed ? find(shard, user, &admission->session_id) : 0;
+    uint32_t index = admission->resumed ? dm_session_find(shard, user, &admission->session_id) : 0;
     unsigned what = dm_attempt_end(&attempt);
     if (admission->resumed && is_outdated(shard, index, what)) {
         refuse(shard, user, admission, sock, what);
         return 0;
     }
     if (what & ATTEMPT_DROPPED)
-        submit(shard, DM_STORE_CONNECT_SESSION, &admission->session_id);
+        dm_word_say(shard, DM_STORE_CONNECT_SESSION, user, &admission->session_id);
     if (index)
         take_over(shard, index, sock);
     else

@@ -212,6 +212,23 @@ static bool may_return(const struct session *session)
     return dm_dialect_of(session->dialect)->resumes && !(session->flags & SESSION_ENDED);
 }
 
+uint32_t dm_session_find(const struct dm_shard *shard, uint32_t user, const struct dm_uuid *id)
+{
+    uint32_t i = user_at(shard, user)->first_session;
+    while (i && !dm_uuid_eq(&session_at(shard, i)->id, id))
+        i = session_at(shard, i)->next;
+    return i;
+}
+
+/* A row that nobody can resume matches nothing: it is deleted, or swept at the next start. */
+static void forget_row(struct dm_shard *shard, const struct session *session)
+{
+    if (dm_dialect_of(session->dialect)->resumes)
+        dm_word_say(shard, DM_STORE_FORGET_SESSION, session->user, &session->id);
+    else if (session->flags & SESSION_STORED)
+        dm_shard_forget_rows(shard, DM_STORE_FORGET_SESSION, NULL, &session->id);
+}
+
 void dm_session_end(struct dm_shard *shard, uint32_t index)
 {
     struct session *session = session_at(shard, index);
@@ -222,8 +239,8 @@ void dm_session_end(struct dm_shard *shard, uint32_t index)
         dm_resume_drop(shard, index);
     dm_session_drop_pendings(shard, index, returns);
     dm_session_drop_state(shard, session);
-    if (!returns && (session->flags & SESSION_STORED))
-        dm_shard_forget_rows(shard, DM_STORE_FORGET_SESSION, NULL, &session->id);
+    if (!returns)
+        forget_row(shard, session);
     dm_attempt_note(shard, owner, &session->id, returns ? ATTEMPT_DROPPED : ATTEMPT_ENDED);
     dm_expiry_set(shard, index, 0);
     unlink_session(shard, user, index);
@@ -367,11 +384,12 @@ static void carry_out(struct dm_shard *shard, uint32_t index, const struct dm_co
 
 static int refresh(struct dm_shard *shard, uint32_t index, struct dm_slice token)
 {
-    const struct user *user = user_at(shard, session_at(shard, index)->user);
+    const struct session *session = session_at(shard, index);
+    const struct user *user = user_at(shard, session->user);
     uint64_t expires_ms = 0;
     bool may_publish = false;
-    int err = shard->ports.verify.token(shard->ports.verify.self, token, dm_user_id(user),
-                                        &expires_ms, &may_publish);
+    int err = shard->ports.verify.token(shard->ports.verify.self, session->sock, token,
+                                        dm_user_id(user), &expires_ms, &may_publish);
     if (err == DM_OK) {
         dm_expiry_set(shard, index, expires_ms);
         let_publish(shard, index, may_publish);
@@ -449,13 +467,32 @@ static enum dm_session_answer take_message(struct dm_shard *shard, uint32_t inde
     return DM_SESSION_TAKEN;
 }
 
+/* Refused at once, so that a client that goes by answers is not left without one; where a dialect
+ * has none, what it says waits. */
+static enum dm_session_answer exceed(struct dm_shard *shard, uint32_t index, bool binary,
+                                     struct dm_slice message)
+{
+    const struct session *session = session_at(shard, index);
+    const struct dm_dialect *dialect = dm_dialect_of(session->dialect);
+    struct dm_command command;
+    if (!dialect->answer) {
+        dm_pace_hold(shard, index);
+        return DM_SESSION_SLOW;
+    }
+    dialect->read(message, binary, &shard->scratch, &command);
+    dm_metrics_refuse(shard->metrics, DM_ERR_RATE_LIMITED);
+    dm_answer(shard, session, command.ref, DM_ERR_RATE_LIMITED,
+              DM_SLICE("Too many messages in a second"));
+    return DM_SESSION_TAKEN;
+}
+
 enum dm_session_answer dm_session_message(struct dm_shard *shard, uint32_t session, bool binary,
                                           struct dm_slice message)
 {
     if (!shard->options.limits.rate_messages)
         return take_message(shard, session, binary, message);
     if (!dm_pace_spend(shard, session))
-        return DM_SESSION_SLOW;
+        return exceed(shard, session, binary, message);
     enum dm_session_answer answer = take_message(shard, session, binary, message);
     if (answer == DM_SESSION_HOLD)
         dm_pace_refund(shard, session); /* it will be offered again */

@@ -64,7 +64,7 @@ uint32_t dm_session_open(struct dm_shard *shard, const struct dm_admission *admi
 enum dm_session_answer {
     DM_SESSION_TAKEN,
     DM_SESSION_HOLD, /* the object is waking: offer it again after sink.resume, keep the order */
-    DM_SESSION_SLOW, /* over rate_messages: the same, within a second */
+    DM_SESSION_SLOW, /* over rate_messages, and no answer for that: the same, within a second */
 };
 
 /* One whole message from the session's socket. */

@@ -35,6 +35,7 @@ struct dm_shard *dm_shard_create(const struct dm_shard_options *options,
     dm_slab_init(&shard->parts, sizeof(struct part));
     dm_slab_init(&shard->expiries, sizeof(struct expiry));
     dm_slab_init(&shard->catch_ups, sizeof(struct catch_up));
+    dm_word_init(shard);
     dm_slab_init(&shard->coordinations, sizeof(struct coordination));
     ports->rand.fill(ports->rand.self, shard->index_key, sizeof shard->index_key);
     if (options->resume_window_ms && options->number == 0)
@@ -79,6 +80,7 @@ void dm_shard_destroy(struct dm_shard **shard_at)
     dm_slab_dispose(&shard->coordinations);
     dm_slab_dispose(&shard->expiries);
     dm_catch_up_dispose(shard);
+    dm_word_dispose(shard);
     dm_index_dispose(&shard->expiry_index);
     dm_heap_dispose(&shard->expiry_timers);
     dm_index_dispose(&shard->index);
@@ -116,6 +118,7 @@ uint64_t dm_shard_tick(struct dm_shard *shard)
     uint64_t paced = dm_pace_tick(shard, now);
     uint64_t next = dm_clock_earlier(dm_publish_tick(shard, now), dm_awake_tick(shard, now));
     next = dm_clock_earlier(next, dm_user_tick(shard, now));
+    next = dm_clock_earlier(next, dm_word_tick(shard, now)); /* before rows expire */
     next = dm_clock_earlier(next, dm_resume_tick(shard, now));
     next = dm_clock_earlier(next, dm_expiry_tick(shard, now));
     next = dm_clock_earlier(next, dm_catch_up_tick(shard, now));

@@ -56,6 +56,23 @@ uint32_t dm_user_find(const struct dm_shard *shard, struct dm_slice user_id)
     return dm_index_find(&shard->index, hash_of(shard, user_id), has_id, shard, user_id);
 }
 
+uint64_t dm_user_hash(const struct dm_shard *shard, uint32_t user)
+{
+    return hash_of(shard, dm_user_id(user_at(shard, user)));
+}
+
+static bool has_hash(const void *context, uint32_t value, struct dm_slice hash)
+{
+    uint64_t its = dm_user_hash(context, value);
+    return memcmp(&its, hash.at, sizeof its) == 0;
+}
+
+uint32_t dm_user_find_hash(const struct dm_shard *shard, uint64_t hash)
+{
+    return dm_index_find(&shard->index, hash, has_hash, shard,
+                         dm_slice((const char *)&hash, sizeof hash));
+}
+
 static void count_state(struct dm_shard *shard, enum user_state state, uint64_t by)
 {
     dm_metrics_add(shard->metrics,

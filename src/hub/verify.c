@@ -304,4 +304,5 @@ void dm_shard_verify(const struct dm_shard *shard)
     verify_parts(shard, &census);
     verify_coordinations(shard);
     verify_counts(shard, &census);
+    dm_word_verify(shard);
 }

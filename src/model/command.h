@@ -28,7 +28,7 @@ struct dm_command {
     struct dm_slice filters; /* a JSON array */
     struct dm_uuid envelope;
     struct dm_slice result;     /* JSON; absent: the ack had none */
-    struct dm_slice attachment; /* JSON */
+    struct dm_slice attachment; /* JSON; absent: from here on there is none */
     struct dm_slice token;      /* decoded; a secret */
     struct dm_slice body;       /* a JSON object with the fields of a publish */
     int err;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -79,6 +80,15 @@ int dm_burrow_fd(const struct dm_burrow *burrow)
 uint32_t dm_burrow_count(const struct dm_burrow *burrow)
 {
     return burrow->count;
+}
+
+struct dm_address dm_burrow_peer(const struct dm_burrow *burrow, uint32_t sock)
+{
+    struct sockaddr_storage at;
+    socklen_t len = sizeof at;
+    if (getpeername(dm_sock_at(burrow, sock)->fd, (struct sockaddr *)&at, &len) != 0)
+        return (struct dm_address){.kind = DM_ADDRESS_UNKNOWN};
+    return dm_address_of_socket((const struct sockaddr *)&at);
 }
 
 static void make_room_for_state(struct dm_burrow *burrow, uint32_t sock)

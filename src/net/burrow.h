@@ -27,6 +27,7 @@
 #ifndef DM_NET_BURROW_H
 #define DM_NET_BURROW_H
 
+#include "base/address.h"
 #include "base/metrics.h"
 #include "base/slice.h"
 #include "codec/frame.h"
@@ -98,6 +99,9 @@ void dm_burrow_resume(struct dm_burrow *burrow, uint32_t sock);
 uint64_t dm_burrow_unsent(struct dm_burrow *burrow, uint32_t sock); /* bytes of earlier turns */
 
 void dm_burrow_ping_all(struct dm_burrow *burrow); /* an empty Ping to every open socket */
+
+/* Whom it is connected with; UNKNOWN where the kernel cannot say any more. */
+struct dm_address dm_burrow_peer(const struct dm_burrow *burrow, uint32_t sock);
 
 /* Sockets that are not yet gone, lingering ones too: for a drain that waits. */
 uint32_t dm_burrow_count(const struct dm_burrow *burrow);

@@ -98,17 +98,37 @@ static size_t find_forwarded(const h2o_headers_t *headers, struct dm_slice field
     return FORWARDED_MAX - first;
 }
 
-static struct dm_address counted_of(const struct dm_guard *guard, const struct dm_request *request)
+static struct dm_address connected_with(const struct dm_request *request)
 {
     struct sockaddr_storage at;
-    struct dm_slice fields[FORWARDED_MAX];
     h2o_conn_t *conn = request->h2o->conn;
-    struct dm_address peer = {.kind = DM_ADDRESS_UNKNOWN};
-    if (conn->callbacks->get_peername(conn, (struct sockaddr *)&at) != 0)
-        peer = dm_address_of_socket((const struct sockaddr *)&at);
+    if (conn->callbacks->get_peername(conn, (struct sockaddr *)&at) == 0)
+        return (struct dm_address){.kind = DM_ADDRESS_UNKNOWN};
+    return dm_address_of_socket((const struct sockaddr *)&at);
+}
+
+static struct dm_address named_by(const struct dm_guard *guard, struct dm_address proxy,
+                                  const struct dm_request *request)
+{
+    struct dm_slice fields[FORWARDED_MAX];
+    return dm_guard_peer(guard, proxy, fields, find_forwarded(&request->h2o->headers, fields));
+}
+
+static struct dm_address counted_of(const struct dm_guard *guard, const struct dm_request *request)
+{
+    struct dm_address peer = connected_with(request);
     if (is_trusted(guard, &peer))
-        peer = dm_guard_peer(guard, peer, fields, find_forwarded(&request->h2o->headers, fields));
+        peer = named_by(guard, peer, request);
     return dm_address_counted(&peer);
+}
+
+struct dm_address dm_guard_forwarded(const struct dm_guard *guard, const struct dm_request *request)
+{
+    struct dm_address nobody = {.kind = DM_ADDRESS_UNKNOWN};
+    if (!guard->failures || !guard->proxy_count)
+        return nobody;
+    struct dm_address peer = connected_with(request);
+    return is_trusted(guard, &peer) ? named_by(guard, peer, request) : nobody;
 }
 
 /* --- limits --- */
@@ -124,6 +144,22 @@ bool dm_guard_bars_try(struct dm_guard *guard, const struct dm_request *request)
         return false;
     struct dm_address address = counted_of(guard, request);
     return dm_rate_is_spent(guard->failures, dm_address_key(&address), now_of(request));
+}
+
+bool dm_guard_bars_peer(struct dm_guard *guard, const struct dm_address *peer, uint64_t now_mono)
+{
+    if (!guard->failures || dm_rate_is_quiet(guard->failures, now_mono))
+        return false;
+    struct dm_address address = dm_address_counted(peer);
+    return dm_rate_is_spent(guard->failures, dm_address_key(&address), now_mono);
+}
+
+void dm_guard_note_peer(struct dm_guard *guard, const struct dm_address *peer, uint64_t now_mono)
+{
+    if (!guard->failures)
+        return;
+    struct dm_address address = dm_address_counted(peer);
+    (void)dm_rate_take(guard->failures, dm_address_key(&address), now_mono);
 }
 
 void dm_guard_note_failure(struct dm_guard *guard, const struct dm_request *request)

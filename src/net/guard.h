@@ -21,6 +21,13 @@ void dm_guard_destroy(struct dm_guard **guard);
 bool dm_guard_bars_try(struct dm_guard *guard, const struct dm_request *request);
 void dm_guard_note_failure(struct dm_guard *guard, const struct dm_request *request);
 
+/* The same for a token that comes on an open socket. Its peer is whom the kernel names; where that
+ * is a trusted proxy, whom it named at the handshake. UNKNOWN: it is none, or nobody counts. */
+struct dm_address dm_guard_forwarded(const struct dm_guard *guard,
+                                     const struct dm_request *request);
+bool dm_guard_bars_peer(struct dm_guard *guard, const struct dm_address *peer, uint64_t now_mono);
+void dm_guard_note_peer(struct dm_guard *guard, const struct dm_address *peer, uint64_t now_mono);
+
 /* rate_requests: DM_OK, or DM_ERR_RATE_LIMITED for one too many of this principal. */
 int dm_guard_count_request(struct dm_guard *guard, const struct dm_request *request) DM_MUST_CHECK;
 

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "net/guard.h"
 #include "net/loop_priv.h"
 #include "net/reply.h"
 #include "net/route.h"
@@ -93,6 +94,7 @@ void dm_loop_destroy(struct dm_loop **loop)
     dm_shard_destroy(&(*loop)->shard);
     dm_kept_destroy(&(*loop)->kept);
     free((*loop)->places);
+    free((*loop)->forwarded);
     dm_auth_release((*loop)->auth);
     dm_tls_release((*loop)->accept.ssl_ctx);
     free(*loop);
@@ -112,13 +114,21 @@ static uint64_t clock_wall(void *self)
 }
 
 /* A token that a client brings on its socket, to stay longer. */
-static int verify_token(void *self, struct dm_slice token, struct dm_slice user_id,
+static int verify_token(void *self, uint32_t sock, struct dm_slice token, struct dm_slice user_id,
                         uint64_t *expires_ms, bool *may_publish)
 {
     struct dm_loop *loop = self;
+    struct dm_guard *guard = dm_server_guard(loop->server);
+    struct dm_address peer = dm_loop_peer_of(loop, sock);
     struct dm_principal who;
-    uint64_t now = dm_shard_wall(loop->shard);
+    uint64_t now = dm_shard_wall(loop->shard), mono = dm_shard_now(loop->shard);
+    if (dm_guard_bars_peer(guard, &peer, mono)) {
+        dm_metrics_refuse(loop->metrics, DM_ERR_TOO_MANY_FAILURES);
+        return DM_ERR_TOO_MANY_FAILURES;
+    }
     int err = dm_auth_check(loop->auth, token, false, now, &who);
+    if (err == DM_ERR_UNAUTHORIZED)
+        dm_guard_note_peer(guard, &peer, mono);
     if (err)
         return err;
     if (who.kind != DM_PRINCIPAL_USER || !dm_slice_eq(dm_principal_id(&who), user_id))

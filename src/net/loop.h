@@ -41,10 +41,15 @@ const struct dm_auth *dm_loop_auth(const struct dm_loop *loop);
 void dm_loop_set_auth(struct dm_loop *loop, struct dm_auth *auth);
 void dm_loop_set_tls(struct dm_loop *loop, struct ssl_ctx_st *tls); /* of what connects from now */
 
-/* An open WebSocket after its handshake, with what the client had sent behind it. `place` is given
- * back to the guard when it ends. */
+/* Of a WebSocket's peer, as net/guard.h has it. */
+struct dm_origin {
+    uint32_t place; /* given back when the socket ends */
+    struct dm_address forwarded;
+};
+
+/* An open WebSocket after its handshake, with what the client had sent behind it. */
 void dm_loop_adopt(struct dm_loop *loop, struct dm_line line, const struct dm_admission *admission,
-                   uint32_t place, struct dm_slice early);
+                   const struct dm_origin *origin, struct dm_slice early);
 
 /* The steps of a drain, each asked by mail from the main thread. */
 void dm_loop_stop_accepting(struct dm_loop *loop);

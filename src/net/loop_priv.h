@@ -49,7 +49,8 @@ struct dm_loop {
     struct dm_connections connections;
     struct dm_kept *kept;
     uint32_t *places; /* the guard's, by number of the socket; none at all where that is off */
-    uint32_t places_room;
+    struct dm_address *forwarded; /* by number too; none before one came through a proxy */
+    uint32_t places_room, forwarded_room;
 
     uint64_t sweep_at, ping_at;
     uint64_t accept_again_at, accept_told_at; /* after a want of descriptors; 0: none */
@@ -67,6 +68,7 @@ void dm_loop_resume_accepting(struct dm_loop *loop);
 
 void dm_loop_create_burrow(struct dm_loop *loop);
 struct dm_sink dm_loop_sink(struct dm_loop *loop); /* how the hub reaches its sockets */
+struct dm_address dm_loop_peer_of(const struct dm_loop *loop, uint32_t sock);
 
 /* --- drain.c --- */
 

@@ -28,16 +28,36 @@ static void tune(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
 }
 
-static void keep_place(struct dm_loop *loop, uint32_t sock, uint32_t place)
+/* Room for what is kept of a socket of that number; what is new is zero. */
+static void *make_room(void *kept, uint32_t *room, uint32_t sock, size_t size)
 {
-    if (sock >= loop->places_room) {
-        uint32_t room = sock < 64 ? 64 : 2 * sock;
-        loop->places = dm_realloc(loop->places, room * sizeof *loop->places);
-        memset(loop->places + loop->places_room, 0,
-               (room - loop->places_room) * sizeof *loop->places);
-        loop->places_room = room;
+    if (sock < *room)
+        return kept;
+    uint32_t more = sock < 64 ? 64 : 2 * sock;
+    kept = dm_realloc(kept, more * size);
+    memset((char *)kept + *room * size, 0, (more - *room) * size);
+    *room = more;
+    return kept;
+}
+
+static void keep(struct dm_loop *loop, uint32_t sock, const struct dm_origin *origin)
+{
+    if (origin->place) {
+        loop->places = make_room(loop->places, &loop->places_room, sock, sizeof *loop->places);
+        loop->places[sock] = origin->place;
     }
-    loop->places[sock] = place;
+    if (origin->forwarded.kind != DM_ADDRESS_UNKNOWN)
+        loop->forwarded =
+            make_room(loop->forwarded, &loop->forwarded_room, sock, sizeof *loop->forwarded);
+    if (sock < loop->forwarded_room) /* of the number's last socket it may have another */
+        loop->forwarded[sock] = origin->forwarded;
+}
+
+struct dm_address dm_loop_peer_of(const struct dm_loop *loop, uint32_t sock)
+{
+    if (sock < loop->forwarded_room && loop->forwarded[sock].kind != DM_ADDRESS_UNKNOWN)
+        return loop->forwarded[sock];
+    return dm_burrow_peer(loop->burrow, sock);
 }
 
 /* A socket has ended: others may come in its stead. */
@@ -51,14 +71,13 @@ static void give_places_back(struct dm_loop *loop, uint32_t sock)
 }
 
 void dm_loop_adopt(struct dm_loop *loop, struct dm_line line, const struct dm_admission *admission,
-                   uint32_t place, struct dm_slice early)
+                   const struct dm_origin *origin, struct dm_slice early)
 {
     tune(line.fd);
     uint32_t sock = dm_burrow_adopt(loop->burrow, line.fd);
     if (line.tls)
         dm_burrow_speak_tls(loop->burrow, sock, line.tls);
-    if (place)
-        keep_place(loop, sock, place);
+    keep(loop, sock, origin);
     uint32_t session = dm_session_open(loop->shard, admission, sock);
     dm_burrow_start(loop->burrow, sock, session, early);
 }

@@ -146,7 +146,7 @@ struct arrival {
     struct dm_handle handle;
     struct dm_handshake handshake; /* slices into the request, good while it is there */
     struct dm_line line;
-    uint32_t place; /* of its address, as net/guard.h has it */
+    struct dm_origin origin;
     struct dm_buf early;
 };
 
@@ -165,7 +165,7 @@ static void put_away(struct arrival *arrival)
 static void arrive(struct dm_mail *mail, struct dm_shard *here)
 {
     struct arrival *arrival = DM_CONTAINER(mail, struct arrival, mail);
-    dm_loop_adopt(dm_loop_of_shard(here), arrival->line, &arrival->admission, arrival->place,
+    dm_loop_adopt(dm_loop_of_shard(here), arrival->line, &arrival->admission, &arrival->origin,
                   dm_buf_slice(&arrival->early));
     put_away(arrival);
 }
@@ -178,7 +178,7 @@ static void give_places_back(struct dm_loop *loop, uint32_t place)
 
 static void turn_back(struct arrival *arrival)
 {
-    give_places_back(arrival->loop, arrival->place);
+    give_places_back(arrival->loop, arrival->origin.place);
     dm_session_withdraw(dm_loop_shard(arrival->loop), &arrival->admission);
     put_away(arrival);
 }
@@ -208,7 +208,7 @@ static void on_admission(struct dm_admission *admission, struct dm_shard *here)
     struct arrival *arrival = DM_CONTAINER(admission, struct arrival, admission);
     struct dm_loop *loop = dm_loop_of_shard(here);
     if (admission->err) {
-        give_places_back(loop, arrival->place);
+        give_places_back(loop, arrival->origin.place);
         dm_reply_later_error(loop, arrival->handle, admission->err);
         put_away(arrival);
         return;
@@ -259,15 +259,18 @@ int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect)
     arrival->handle = handle;
     arrival->handshake = handshake;
     arrival->admission.dialect = handshake.native ? DM_DIALECT_NATIVE : dialect;
-    arrival->place = place;
+    arrival->origin.place = place;
     arrival->admission.done = on_admission;
     arrival->admission.user_len = request->principal.id_len;
     memcpy(arrival->admission.user_id, request->principal.id, request->principal.id_len);
     arrival->admission.may_publish = dm_principal_may_publish(&request->principal);
     arrival->admission.expires_ms =
         dm_principal_session_end(&request->principal, dm_shard_wall(dm_loop_shard(request->loop)));
-    if (dm_dialect_of(arrival->admission.dialect)->resumes)
+    if (dm_dialect_of(arrival->admission.dialect)->resumes) {
         dm_resume_secrets(request, &arrival->admission);
+        arrival->origin.forwarded = /* for its refreshes */
+            dm_guard_forwarded(dm_server_guard(dm_loop_server(request->loop)), request);
+    }
     dm_session_admit(dm_loop_shard(request->loop), &arrival->admission);
     return DM_OK;
 }

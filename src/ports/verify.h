@@ -14,9 +14,11 @@ struct dm_verify {
     void *self;
 
     /* DM_OK where the token is good and the user's; `expires_ms` gets its end by the wall clock, 0
-     * where it has none; `may_publish` whether it has the scope. */
-    int (*token)(void *self, struct dm_slice token, struct dm_slice user_id, uint64_t *expires_ms,
-                 bool *may_publish) DM_MUST_CHECK;
+     * where it has none; `may_publish` whether it has the scope. `sock` is the sink's number of the
+     * socket that it came on: tokens that are bad are counted for its peer, and after too many none
+     * is looked at. */
+    int (*token)(void *self, uint32_t sock, struct dm_slice token, struct dm_slice user_id,
+                 uint64_t *expires_ms, bool *may_publish) DM_MUST_CHECK;
 };
 
 #endif

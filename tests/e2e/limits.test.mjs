@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import http from "node:http";
 import path from "node:path";
+import { Native } from "./lib/native.mjs";
 import { closeFrame, frame, OPCODE, text } from "./lib/raw.mjs";
 import { BIN, cleanEnv, serve, tempDir } from "./lib/server.mjs";
 import { afterwards } from "./lib/teardown.mjs";
@@ -109,6 +110,49 @@ test("good tokens are never too many, and 401 stays 401 below fifty a second", a
   assert.deepEqual(await statuses(dm, 120, { as: `Bearer ${dm.token("alice")}` }), { 200: 120 });
   assert.deepEqual(await statuses(dm, 40, { as: null }), { 401: 40 });
   assert.ok((await statuses(dm, 200, { as: null }))[429] > 50);
+});
+
+/** Refreshes with a bad token until that is not looked at any more. */
+const barByRefresh = (client) =>
+  until("the address is barred", async () => (await client.command("refresh", { token: "x.y.z" })).code === "too_many_failures", { every: 0 });
+
+test("a refresh with a bad token is a failure of its address, whose tokens are then not looked at", async (t) => {
+  const dm = await serve(t, { rate_unauthenticated: 2, open_publish: true, hibernate_after: "50ms" });
+  const [alice, far] = [await Native.connect(dm, "alice"), await Native.connect(dm, "alice", { local: ELSEWHERE })];
+  const good = { as: `Bearer ${dm.token("alice")}` };
+  await dm.asleep(1);
+  assert.equal((await alice.command("refresh", { token: "x.y.z" })).code, "unauthorized");
+  await barByRefresh(alice);
+  assert.equal((await alice.command("refresh", { token: dm.token("alice") })).code, "too_many_failures", "a good one too");
+  await barByRefresh(alice);
+  assert.equal((await publish(dm, good)).status, 429, "it is one address over HTTP and on a socket");
+  assert.equal((await publish(dm, { ...good, local: ELSEWHERE })).status, 200);
+  assert.equal((await far.command("refresh", { token: dm.token("alice") })).type, "ok");
+  assert.ok((await refusals(dm, "too_many_failures")) >= 4);
+  await sleep(1100);
+  assert.equal((await alice.command("refresh", { token: dm.token("alice") })).type, "ok");
+  assert.equal((await alice.command("refresh", { token: dm.token("bob") })).code, "forbidden");
+});
+
+test("behind a trusted proxy a bad refresh is the client's failure, not the proxy's", async (t) => {
+  const dm = await serve(t, { rate_unauthenticated: 1, trusted_proxies: "127.0.0.1" });
+  const open = (address) => Native.connect(dm, "alice", { headers: { "x-forwarded-for": address } });
+  const alice = await open("203.0.113.7");
+  await barByRefresh(alice);
+  assert.equal((await publish(dm, from("203.0.113.7", "x.y.z"))).status, 429);
+  await barByRefresh(alice);
+  const other = await open("203.0.113.8");
+  assert.equal((await other.command("refresh", { token: dm.token("alice") })).type, "ok");
+  for (const client of [alice, other]) await client.drop();
+  /* Their numbers are others' now: what was kept of them must not be. */
+  await until("they are gone", async () => (await dm.metric("dormouse_sessions")) === 0);
+  const direct = [];
+  for (let n = 0; n < 2; n++) direct.push(await Native.connect(dm, "alice", { local: ELSEWHERE }));
+  await sleep(1100);
+  for (const client of direct) await barByRefresh(client);
+  for (const address of ["203.0.113.7", "203.0.113.8"]) assert.equal((await publish(dm, from(address, "x.y.z"))).status, 401);
+  await barByRefresh(direct[1]);
+  assert.equal((await publish(dm, { as: "x.y.z", local: ELSEWHERE })).status, 429);
 });
 
 test("rate_unauthenticated = 0 never answers 429", async (t) => {
@@ -268,6 +312,48 @@ test("a session over rate_messages is slowed, and nothing of it is lost", async 
   assert.ok(Date.now() - began > 1900, `33 messages took ${Date.now() - began} ms`);
   for (let n = 0; n < 32; n++) assert.equal(await alice.nextText(), "pong");
   assert.ok((await dm.metric("dormouse_messages_slowed_total")) >= 3);
+});
+
+test("a native command over rate_messages is refused at once, and nothing comes of it", async (t) => {
+  const dm = await serve(t, { rate_messages: 10 });
+  const alice = await Native.connect(dm, "alice");
+  const began = Date.now();
+  assert.equal((await alice.command("attach", { attachment: { kept: true } })).type, "ok");
+  for (let n = 1; n < 10; n++) alice.send({ type: "ping" });
+  const refused = await alice.command("attach", { attachment: "too much" });
+  assert.ok(Date.now() - began < 900, "all of it was within a second");
+  assert.deepEqual(refused, { type: "error", ref: "r2", code: "rate_limited", error: "Too many messages in a second" });
+  alice.send({ type: "attach", attachment: "without a ref" });
+  assert.equal((await alice.next()).code, "rate_limited");
+  assert.equal(await refusals(dm, "rate_limited"), 2);
+  assert.equal(await dm.metric("dormouse_messages_slowed_total"), 0);
+  await sleep(1100);
+  assert.equal((await alice.command("ping")).type, "ok");
+  await alice.drop();
+  assert.deepEqual((await Native.connect(dm, "alice", { resume: alice.welcome.resume })).welcome.attachment, { kept: true });
+});
+
+test("a refused ack may be sent again", async (t) => {
+  const dm = await serve(t, { rate_messages: 2 });
+  const alice = await Native.connect(dm, "alice");
+  const answer = dm.publish({ userId: "alice", timeoutMs: 10000 });
+  const { envelopeId } = await alice.next();
+  for (let n = 0; n < 2; n++) await alice.command("ping");
+  assert.equal((await alice.command("ack", { envelopeId, result: 1 })).code, "rate_limited");
+  await sleep(1100);
+  assert.equal((await alice.command("ack", { envelopeId, result: 2 })).type, "ok");
+  assert.deepEqual((await answer).results, [2]);
+});
+
+test("a native flood whose answers nobody reads is closed as any slow reader", async (t) => {
+  const dm = await serve(t, { rate_messages: 1, max_unsent: "64KiB" });
+  const raw = await dm.rawSocket("alice", { headers: { "sec-websocket-protocol": "dormouse.v1" } });
+  raw.socket.pause();
+  const flood = Buffer.concat(Array.from({ length: 2000 }, () => text("{}")));
+  const slow = () => dm.metric('dormouse_closes_total{by="slow_consumer"}');
+  await until("it is closed", async () => raw.write(flood) || (await slow()) === 1, { ms: 30000 });
+  assert.ok((await dm.metric("dormouse_unsent_bytes")) < 128 * 1024);
+  assert.equal((await dm.get("/readyz")).status, 200);
 });
 
 test("messages below rate_messages are not slowed, and without it none are", async (t) => {

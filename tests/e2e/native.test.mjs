@@ -139,6 +139,23 @@ test("an attachment over max_attachment is refused, and the one before stays", a
   assert.deepEqual(back.welcome.attachment, { name: "Alice" });
 });
 
+test("null takes the attachment away, from memory and from the store", async (t) => {
+  const dm = await serve(t);
+  let alice = await Native.connect(dm, "alice");
+  const back = async () => (alice = await Native.connect(dm, "alice", { resume: alice.welcome.resume })).welcome;
+  for (const nothing of ["null", " null\t"]) {
+    await alice.command("attach", { attachment: { seat: 7 } });
+    assert.deepEqual((await back()).attachment, { seat: 7 });
+    alice.send(`{"type":"attach","ref":"x","attachment":${nothing}}`);
+    assert.deepEqual(await alice.next(), { type: "ok", ref: "x" });
+    for (const away of [() => {}, () => alice.drop(), () => dm.kill().then(() => dm.start())]) {
+      await away();
+      const { resumed, ...welcome } = await back();
+      assert.deepEqual([resumed, "attachment" in welcome], [true, false]);
+    }
+  }
+});
+
 test("filters and attachment survive sleep; a ping wakes nobody", async (t) => {
   const dm = await serve(t, QUICK);
   const alice = await Native.connect(dm, "alice");

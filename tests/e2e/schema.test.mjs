@@ -405,9 +405,9 @@ test("the native frames that come are as documented", async (t) => {
   for (const attachment of [null, { seat: 7 }]) {
     assert.deepEqual(await said(alice, { type: "attach", ref: 1, attachment }), { type: "ok", ref: 1 });
     alice = await Native.connect(dm, "zoë ü", { resume: alice.welcome.resume });
-    assert.deepEqual(judgeNative(alice.welcome).attachment, attachment);
+    assert.deepEqual(judgeNative(alice.welcome).attachment, attachment ?? undefined);
   }
-  for (const wrong of [{ resume: "short" }, { resumed: false, attachment: 1 }, { resumed: undefined }, { more: 1 }])
+  for (const wrong of [{ resume: "short" }, { resumed: false, attachment: 1 }, { attachment: null }, { resumed: undefined }, { more: 1 }])
     assert.ok(!fits(nativeRef("serverFrame"), JSON.parse(JSON.stringify({ ...alice.welcome, ...wrong }))), JSON.stringify(wrong));
 });
 
@@ -458,6 +458,13 @@ test("the answers to native commands that cannot be carried out are as documente
   assert.equal(await code({ type: "subscribe", filters: [{ type: "a" }, { type: "b" }] }), "too_many_filters");
   assert.equal(await code({ type: "refresh", token: "junk" }), "unauthorized");
   assert.equal(await code({ type: "refresh", token: dm.token("bob") }), "forbidden");
+  const failing = await Native.connect(await serve(t, { rate_unauthenticated: 1 }), "alice");
+  await until("its address is barred", async () => (await said(failing, { type: "refresh", ref: 1, token: "junk" })).code === "too_many_failures");
+  const paced = await Native.connect(await serve(t, { rate_messages: 1 }), "alice");
+  for (const expected of [{ type: "ok", ref: 1 }, "rate_limited"]) {
+    const answer = await said(paced, { type: "ping", ref: 1 });
+    assert.deepEqual(answer.code ?? answer, expected);
+  }
 });
 
 test("the closes of native sessions are as documented", async (t) => {

@@ -526,6 +526,22 @@ test("dormouse connect and publish speak TLS, to a server that they can trust", 
   }
 });
 
+test("dormouse inspect asks over TLS, a server that it can trust", async (t) => {
+  const dm = await secure(t);
+  await (await dm.connect("alice")).settle();
+  const inspect = (SSL_CERT_FILE) => {
+    const env = cleanEnv({ DORMOUSE_JWT_SECRET: SECRET, SSL_CERT_FILE });
+    const args = ["inspect", "--json", "--url", `https://localhost:${dm.port}`, `--database=${dm.database}`];
+    const { status, stdout, stderr } = spawnSync(BIN, args, { env, encoding: "utf8", timeout: 15000 });
+    assert.equal(status, 0, stderr);
+    return JSON.parse(stdout).server;
+  };
+  const { answers, sessions } = inspect(dm.settings.tls_cert);
+  assert.deepEqual([answers, sessions], [true, 1]);
+  const stranger = inspect("");
+  assert.deepEqual([stranger.answers, /^TLS: self.signed certificate/.test(stranger.why)], [false, true], stranger.why);
+});
+
 test("an API key and a token stay out of the log over TLS too", async (t) => {
   const dm = await secure(t, { log_level: "debug" });
   await (await dm.connect("alice", { path: `/?token=${dm.token("alice")}` })).settle();

@@ -106,6 +106,10 @@ static void it_explains_itself(void **state)
     expect(RUN(empty_env, "backup", "--help"), 0, "--max-log SIZE", NULL);
     expect(RUN(empty_env, "check", "--help"), 0, "usage: dormouse check", NULL);
     expect(RUN(empty_env, "inspect", "--help"), 0, "--json", NULL);
+    char *speak_tls[] = {"connect", "publish", "inspect"};
+    for (size_t i = 0; i < DM_COUNT(speak_tls); i++)
+        expect(RUN(empty_env, speak_tls[i], "--help"), 0, "SSL_CERT_FILE", NULL);
+    expect(RUN(empty_env, "inspect", "--help"), 0, "https://", NULL);
 }
 
 static void serve_gets_the_configuration(void **state)

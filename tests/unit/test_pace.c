@@ -1,7 +1,9 @@
-/* rate_messages on a clock of its own: what is taken, what is held, and until when. */
+/* rate_messages on a clock of its own: what is taken, what is held, and until when; what is
+ * refused. */
 #include "lib/unit.h"
 
 #include "base/check.h"
+#include "codec/frame.h"
 #include "hub/session.h"
 
 enum { RATE = 3, SOCKS = 300 };
@@ -9,6 +11,8 @@ enum { RATE = 3, SOCKS = 300 };
 struct rig {
     uint64_t now;
     uint32_t resumed[SOCKS], pongs;
+    bool stores;
+    struct dm_buf last; /* what was sent last */
     struct dm_shard *shard;
     struct dm_metrics metrics;
 };
@@ -20,8 +24,13 @@ static uint64_t clock_now(void *self)
 
 static void send(void *self, uint32_t sock, struct dm_wire *wire)
 {
-    (void)sock, (void)wire;
-    ((struct rig *)self)->pongs++;
+    struct rig *rig = self;
+    struct dm_frame_head head;
+    (void)sock;
+    rig->pongs++;
+    assert_int_equal(dm_frame_read_head(wire->bytes, wire->len, false, &head), DM_FRAME_WHOLE);
+    dm_buf_clear(&rig->last);
+    dm_buf_add(&rig->last, wire->bytes + head.size, (size_t)head.payload);
 }
 
 static void close_sock(void *self, uint32_t sock, int code, struct dm_slice reason)
@@ -42,8 +51,10 @@ static void resume(void *self, uint32_t sock)
 
 static void submit(void *self, struct dm_store_op *op)
 {
-    (void)self, (void)op;
-    fail_msg("nothing here is stored");
+    struct rig *rig = self;
+    assert_true(rig->stores);
+    op->err = DM_OK;
+    op->mail.run(&op->mail, rig->shard);
 }
 
 static void post(void *self, uint32_t shard, struct dm_mail *mail)
@@ -75,11 +86,19 @@ static void admitted(struct dm_admission *admission, struct dm_shard *here)
     assert_int_equal(admission->err, DM_OK);
 }
 
+static uint32_t open_as(struct rig *rig, uint32_t sock, enum dm_dialect_id dialect)
+{
+    struct dm_admission admission = {
+        .dialect = dialect, .user_len = 5, .user_id = "alice", .done = admitted};
+    dm_session_admit(rig->shard, &admission);
+    uint32_t session = dm_session_open(rig->shard, &admission, sock);
+    dm_admission_dispose(&admission);
+    return session;
+}
+
 static uint32_t open_session(struct rig *rig, uint32_t sock)
 {
-    struct dm_admission admission = {.user_len = 5, .user_id = "alice", .done = admitted};
-    dm_session_admit(rig->shard, &admission);
-    return dm_session_open(rig->shard, &admission, sock);
+    return open_as(rig, sock, DM_DIALECT_HOPEFLOW);
 }
 
 static uint64_t turn(struct rig *rig, uint64_t now)
@@ -132,6 +151,7 @@ static void a_second_takes_the_rate_and_holds_the_rest(void **state)
     dm_session_closed(rig.shard, a, false);
     dm_session_closed(rig.shard, b, false);
     dm_shard_destroy(&rig.shard);
+    dm_buf_dispose(&rig.last);
 }
 
 static void silence_costs_no_wakeups(void **state)
@@ -146,6 +166,7 @@ static void silence_costs_no_wakeups(void **state)
     assert_int_equal(turn(&rig, 6000), UINT64_MAX);
     dm_session_closed(rig.shard, a, false);
     dm_shard_destroy(&rig.shard);
+    dm_buf_dispose(&rig.last);
 }
 
 static void one_that_ended_leaves_nothing_to_its_number(void **state)
@@ -166,6 +187,7 @@ static void one_that_ended_leaves_nothing_to_its_number(void **state)
     turn(&rig, 7000); /* nobody is there to be resumed */
     assert_int_equal(rig.resumed[1] + rig.resumed[2], 0);
     dm_shard_destroy(&rig.shard);
+    dm_buf_dispose(&rig.last);
 }
 
 static void many_sessions_have_a_rate_each(void **state)
@@ -185,6 +207,7 @@ static void many_sessions_have_a_rate_each(void **state)
         dm_session_closed(rig.shard, sessions[i], false);
     }
     dm_shard_destroy(&rig.shard);
+    dm_buf_dispose(&rig.last);
 }
 
 static void without_a_rate_nothing_is_held(void **state)
@@ -199,10 +222,51 @@ static void without_a_rate_nothing_is_held(void **state)
     assert_int_equal(slowed(&rig), 0);
     dm_session_closed(rig.shard, a, false);
     dm_shard_destroy(&rig.shard);
+    dm_buf_dispose(&rig.last);
+}
+
+static void expect_answer(struct rig *rig, uint32_t session, const char *message,
+                          const char *answer)
+{
+    dm_buf_clear(&rig->last);
+    assert_int_equal(dm_session_message(rig->shard, session, false, dm_slice_of(message)),
+                     DM_SESSION_TAKEN);
+    assert_string_equal(dm_buf_text(&rig->last), answer);
+}
+
+#define LIMITED "\"code\":\"rate_limited\",\"error\":\"Too many messages in a second\"}"
+
+static void a_dialect_with_errors_refuses_the_rest(void **state)
+{
+    (void)state;
+    struct rig rig;
+    setup(&rig, RATE);
+    rig.stores = true;
+    uint32_t a = open_as(&rig, 1, DM_DIALECT_NATIVE), b = open_session(&rig, 2);
+    for (uint32_t i = 0; i < RATE; i++)
+        expect_answer(&rig, a, "{\"type\":\"ping\",\"ref\":1}", "{\"type\":\"ok\",\"ref\":1}");
+    expect_answer(&rig, a, "{\"type\":\"ping\",\"ref\":\"r\"}",
+                  "{\"type\":\"error\",\"ref\":\"r\"," LIMITED);
+    expect_answer(&rig, a, "{\"type\":\"ping\"}", "{\"type\":\"error\"," LIMITED);
+    expect_answer(&rig, a, "junk", "{\"type\":\"error\"," LIMITED);
+    expect_answer(&rig, a, "{\"type\":\"attach\",\"attachment\":1,\"ref\":7}",
+                  "{\"type\":\"error\",\"ref\":7," LIMITED);
+    assert_int_equal(rig.metrics.refusals[DM_ERR_RATE_LIMITED], 4);
+    assert_int_equal(slowed(&rig), 0);
+    assert_int_equal(say(&rig, b, RATE + 1), RATE); /* the other dialect is held beside it */
+    assert_int_equal(turn(&rig, 6000), 6000);
+    assert_int_equal(rig.resumed[1], 0); /* it holds nothing */
+    assert_int_equal(rig.resumed[2], 1);
+    expect_answer(&rig, a, "{\"type\":\"ping\",\"ref\":2}", "{\"type\":\"ok\",\"ref\":2}");
+    dm_session_closed(rig.shard, a, true);
+    dm_session_closed(rig.shard, b, false);
+    dm_shard_destroy(&rig.shard);
+    dm_buf_dispose(&rig.last);
 }
 
 DM_UNIT_MAIN(cmocka_unit_test(a_second_takes_the_rate_and_holds_the_rest),
              cmocka_unit_test(silence_costs_no_wakeups),
              cmocka_unit_test(one_that_ended_leaves_nothing_to_its_number),
              cmocka_unit_test(many_sessions_have_a_rate_each),
-             cmocka_unit_test(without_a_rate_nothing_is_held))
+             cmocka_unit_test(without_a_rate_nothing_is_held),
+             cmocka_unit_test(a_dialect_with_errors_refuses_the_rest))

@@ -5,10 +5,10 @@ export class Native extends Client {
   #ref = 0;
 
   /** Opens a session of `userId`; `resume` is the secret of an earlier welcome. */
-  static async connect(dm, userId, { resume, path = "/", claims } = {}) {
-    const headers = { authorization: `Bearer ${dm.token(userId, claims)}` };
+  static async connect(dm, userId, { resume, path = "/", claims, headers: more, local } = {}) {
+    const headers = { authorization: `Bearer ${dm.token(userId, claims)}`, ...more };
     const query = resume === undefined ? "" : `?resume=${encodeURIComponent(resume)}`;
-    const client = await Client.open(dm.url + path + query, { headers, protocols: ["dormouse.v1"], of: Native, tls: dm.tls });
+    const client = await Client.open(dm.url + path + query, { headers, protocols: ["dormouse.v1"], of: Native, local, tls: dm.tls });
     dm.clients.push(client);
     client.welcome = await client.next();
     dm.secrets.push(client.welcome.resume);

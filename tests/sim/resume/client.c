@@ -34,6 +34,29 @@ static bool is_sure(const struct client *client)
            world->store.failures == client->opened_failures;
 }
 
+static void note_ended(const struct client *client)
+{
+    struct world *world = client->world;
+    world->ended = dm_realloc(world->ended, (world->ended_count + 1) * sizeof *world->ended);
+    world->ended[world->ended_count++] = client->session;
+}
+
+bool has_ended(const struct world *world, const struct dm_uuid *session)
+{
+    for (uint32_t i = 0; i < world->ended_count; i++)
+        if (dm_uuid_eq(&world->ended[i], session))
+            return true;
+    return false;
+}
+
+bool client_is_known(const struct client *client, const struct row *row)
+{
+    unsigned char print[SECRET];
+    hash(client->now.text, print);
+    return memcmp(row->resume, print, SECRET) == 0 ||
+           (row->has_before && memcmp(row->before, print, SECRET) == 0);
+}
+
 /* --- connecting --- */
 
 static void admitted(struct dm_admission *admission, struct dm_shard *here)
@@ -45,7 +68,7 @@ static void admitted(struct dm_admission *admission, struct dm_shard *here)
     trace(world, "client %u is admitted: err %d, resumed %d", asked->client->number, admission->err,
           admission->resumed);
     if (admission->err) {
-        if (admission->err != DM_ERR_UNAVAILABLE)
+        if (admission->err != DM_ERR_UNAVAILABLE && admission->err != DM_ERR_COMMIT_UNKNOWN)
             fail(world, "an admission fails with %d", admission->err);
         asked->client->asking = false;
         asked->client->sure = false; /* a failed attempt may have been written all the same */
@@ -88,6 +111,7 @@ static void ask(struct client *client, const struct secret *secret)
         asked->must_not = client->ended;
     }
     client->asking = true;
+    asked->disconnects = world->disconnects[client->user];
     asked->asked_ms = world->now_ms;
     world->asked_open++;
     trace(world, "client %u of %s asks, %s", client->number, user_name(client->user),
@@ -131,6 +155,8 @@ static void open_socket(struct asked *asked)
     if (!asked->admission.resumed) {
         lose_session(client);
         client->session = asked->admission.session_id;
+        client->doubted = asked->disconnects != world->disconnects[client->user] ||
+                          world->disconnecting[client->user];
     } else if (!dm_uuid_eq(&client->session, &asked->admission.session_id)) {
         fail(world, "client %u is given another session", client->number);
     }
@@ -143,6 +169,8 @@ static void open_socket(struct asked *asked)
         return;
     }
     world->socks[sock].number = number;
+    if (has_ended(world, &asked->admission.session_id))
+        fail(world, "client %u opens a session that had ended", client->number);
     if (client->sock)
         fail(world, "client %u's earlier socket %u is still open", client->number, client->sock);
     client->sock = sock;
@@ -225,6 +253,8 @@ void client_leave(struct client *client, bool goodbye)
     client->dropped_ms = world->now_ms;
     client->ended = goodbye;
     client->ended_failures = world->store.failures;
+    if (goodbye)
+        note_ended(client);
     dm_session_closed(world->shard[sock->shard], sock->number, goodbye);
     counts_changed(world, client->user);
 }
@@ -255,6 +285,10 @@ void client_disconnect(struct world *world, uint32_t user)
     disconnect->world = world;
     disconnect->user = user;
     world->disconnecting[user]++;
+    world->disconnects[user]++;
+    for (uint32_t i = 0; i < CLIENTS; i++)
+        if (world->clients[i].user == user)
+            world->clients[i].doubted = true;
     call->question = DM_USER_DISCONNECT;
     call->user_id = dm_slice_of(user_name(user));
     call->reason = DM_SLICE("enough");
@@ -327,5 +361,7 @@ void client_closed(struct world *world, uint32_t sock, int code)
     client->dropped_ms = world->now_ms;
     client->ended = code == 1000;
     client->ended_failures = world->store.failures;
+    if (client->ended)
+        note_ended(client);
     counts_changed(world, client->user);
 }

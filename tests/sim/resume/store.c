@@ -99,6 +99,7 @@ static void save(struct store *store, const struct dm_store_op *op)
              dm_store_op_text(op, op->sessions[i].attachment));
     }
     for (uint32_t i = 0; i < op->pending_count; i++) {
+        forget_pending(store, &op->pending[i].session_id, &op->pending[i].envelope_id);
         store->pending =
             dm_realloc(store->pending, (store->pending_count + 1) * sizeof *store->pending);
         store->pending[store->pending_count++] = op->pending[i];
@@ -217,6 +218,83 @@ static void submit(void *self, struct dm_store_op *op)
     *end = &op->next;
 }
 
+/* --- what its rows say --- */
+
+static const struct client *connected(const struct world *world, const struct row *row)
+{
+    for (uint32_t i = 0; i < CLIENTS; i++)
+        if (world->clients[i].sock && dm_uuid_eq(&world->clients[i].session, &row->id))
+            return &world->clients[i];
+    return NULL;
+}
+
+void store_check(struct world *world)
+{
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        const struct client *client = &world->clients[i];
+        const struct row *row = find(&world->store, &client->session);
+        if (client->sock && !client->doubted && (!row || !client_is_known(client, row)))
+            fail(world, "client %u is connected and could not resume", i);
+    }
+    for (uint32_t i = 0; i < world->store.row_count; i++) {
+        const struct row *row = &world->store.rows[i];
+        if (has_ended(world, &row->id))
+            fail(world, "a session that had ended has a row");
+        if (connected(world, row) && row->dropped_at)
+            fail(world, "a row with a socket says that it has none");
+        if (!connected(world, row) && !row->dropped_at)
+            fail(world, "a row without a socket says that it has one");
+        if (row->dropped_at && row->dropped_at + WINDOW_MS + SLACK_MS < world->now_ms)
+            fail(world, "a row outlives its window");
+    }
+}
+
+/* --- operations --- */
+
+/* The commit failed: nobody can say whether it is written. What it has found it has. */
+static void apply_or_not(struct world *world, struct dm_store_op *op)
+{
+    struct store *store = &world->store;
+    size_t rows_len = store->row_count * sizeof *store->rows;
+    size_t pending_len = store->pending_count * sizeof *store->pending;
+    uint32_t row_count = store->row_count, pending_count = store->pending_count;
+    void *rows = dm_memdup(store->rows, rows_len);
+    void *pending = dm_memdup(store->pending, pending_len);
+    apply(world, op);
+    if (rand_chance(&world->rand, 50)) {
+        free(store->rows);
+        free(store->pending);
+        store->rows = rows;
+        store->pending = pending;
+        store->row_count = row_count;
+        store->pending_count = pending_count;
+        return;
+    }
+    free(rows);
+    free(pending);
+}
+
+static void carry_out(struct world *world, struct dm_store_op *op, bool read)
+{
+    struct store *store = &world->store;
+    bool bad = !world->quiet && rand_chance(&world->rand, store->fail_percent);
+    bool unknown = bad && !read && rand_chance(&world->rand, 30);
+    op->err = unknown ? DM_ERR_COMMIT_UNKNOWN : bad ? DM_ERR_UNAVAILABLE : DM_OK;
+    store->failures += bad;
+    trace(world, "the store %s %d of %.*s for session ..%02x%02x, secret %.32s",
+          unknown ? "may do"
+          : bad   ? "fails"
+                  : "does",
+          (int)op->kind, (int)op->user_id.len, dm_store_op_text(op, op->user_id).at,
+          op->session_id.bytes[14], op->session_id.bytes[15],
+          op->kind == DM_STORE_RESUME_SESSION ? (const char *)op->resume
+                                              : (const char *)op->next_resume);
+    if (unknown)
+        apply_or_not(world, op);
+    else if (!bad)
+        apply(world, op);
+}
+
 bool store_step(struct world *world)
 {
     struct store *store = &world->store;
@@ -229,16 +307,7 @@ bool store_step(struct world *world)
         store->reads_end = &store->reads;
     else if (!*first)
         store->writes_end = &store->writes;
-    bool bad = !world->quiet && rand_chance(&world->rand, store->fail_percent);
-    op->err = bad ? DM_ERR_UNAVAILABLE : DM_OK;
-    store->failures += bad;
-    trace(world, "the store %s %d of %.*s for session ..%02x%02x, secret %.32s",
-          bad ? "fails" : "does", (int)op->kind, (int)op->user_id.len,
-          dm_store_op_text(op, op->user_id).at, op->session_id.bytes[14], op->session_id.bytes[15],
-          op->kind == DM_STORE_RESUME_SESSION ? (const char *)op->resume
-                                              : (const char *)op->next_resume);
-    if (!bad)
-        apply(world, op);
+    carry_out(world, op, read);
     post_port(world).send(world, op->shard, &op->mail);
     return true;
 }
@@ -248,7 +317,8 @@ void store_init(struct world *world)
     struct store *store = &world->store;
     store->writes_end = &store->writes;
     store->reads_end = &store->reads;
-    store->fail_percent = rand_chance(&world->rand, 40) ? 5 : 0;
+    static const uint32_t percent[] = {0, 0, 0, 5, 30};
+    store->fail_percent = percent[rand_below(&world->rand, DM_COUNT(percent))];
 }
 
 void store_dispose(struct world *world)

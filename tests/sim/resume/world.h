@@ -65,6 +65,7 @@ struct client {
     uint64_t opened_failures; /* of the store, when it got its socket */
     uint64_t ended_failures;  /* of the store, when it was ended */
     bool ended;               /* goodbye or disconnect: it must not come back */
+    bool doubted;             /* a disconnect may have ended it in the store */
     uint64_t dropped_ms;      /* when it had no socket first; 0: it has one */
     uint32_t sent, kept;      /* attachments are numbers: the last sent, the last answered ok */
     uint32_t floor; /* of `sent` when the session began: earlier ones are another session's */
@@ -84,6 +85,7 @@ struct asked {
     struct client *client;
     struct secret used; /* what it brought */
     bool must, must_not;
+    uint32_t disconnects; /* of its user, when it was asked */
     uint64_t asked_ms;
     struct asked *next;
 };
@@ -106,7 +108,7 @@ struct world {
     struct dm_list mail[SHARDS_MAX];
     struct store store;
     struct client clients[CLIENTS];
-    uint32_t disconnecting[USERS]; /* calls that are not answered */
+    uint32_t disconnecting[USERS], disconnects[USERS]; /* calls that are not answered, and all */
     struct sock *socks;
     uint32_t sock_count;
     struct asked *granted;
@@ -114,6 +116,8 @@ struct world {
     uint32_t asked_open;
     uint64_t secrets_made;
     char last_envelope[DM_UUID_TEXT_LEN + 1];
+    struct dm_uuid *ended; /* sessions that said goodbye or were disconnected */
+    uint32_t ended_count;
 };
 
 void fail(struct world *world, const char *format, ...) __attribute__((noreturn)) DM_PRINTF(2, 3);
@@ -125,7 +129,8 @@ const char *user_name(uint32_t user);
 void store_init(struct world *world);
 void store_dispose(struct world *world);
 struct dm_store store_port(struct world *world);
-bool store_step(struct world *world); /* one operation comes back; false: none is out */
+bool store_step(struct world *world);  /* one operation comes back; false: none is out */
+void store_check(struct world *world); /* it has been back for a while: its rows say what is so */
 
 /* wire.c */
 struct dm_post post_port(struct world *world);
@@ -147,5 +152,7 @@ void client_leave(struct client *client, bool goodbye);
 void client_disconnect(struct world *world, uint32_t user);
 void client_heard(struct world *world, uint32_t sock, struct dm_slice text);
 void client_closed(struct world *world, uint32_t sock, int code);
+bool client_is_known(const struct client *client, const struct row *row); /* its secret brings it */
+bool has_ended(const struct world *world, const struct dm_uuid *session);
 
 #endif
