@@ -25,7 +25,12 @@ const UNSEEN = openapi["x-codes-of-broken-disks"];
 
 const soon = (seconds) => ({ exp: Math.floor(Date.now() / 1000) + seconds });
 
-const concrete = (target) => target.replace("{id}", "alice");
+/** A publish that the tests of every path have made before they ask for it. */
+const PUBLISHED = "01a1fe98-2495-410d-a3cf-bdb23555917e";
+
+const concrete = (target) => target.replace("{id}", "alice").replace("{envelopeId}", PUBLISHED);
+
+const publishNamed = (dm) => dm.publish({ userId: "nobody", envelopeId: PUBLISHED });
 
 /** Judges an answer of a documented operation, and returns it. */
 function judged(method, target, answer) {
@@ -79,6 +84,7 @@ test("the server's error codes and those documented are the same, with the same 
 
 test("each documented path answers its methods, and refuses all others with their names", async (t) => {
   const dm = await serve(t);
+  await publishNamed(dm);
   for (const target of Object.keys(openapi.paths)) {
     const methods = operations().filter(({ path }) => path === target).map(({ method }) => method);
     for (const method of methods) {
@@ -108,6 +114,13 @@ test("successes are as documented, HEAD without the body", async (t) => {
   const published = await post(dm, "/publish", { userIds: ["alice", "nobody"], payload: { a: [1] } });
   assert.deepEqual(published.json.results, [{ seen: true }]);
   await post(dm, "/publish", { userId: "nobody", timeoutMs: 0 });
+  const named = { userIds: ["alice"], durable: true, ttlSeconds: 7, envelopeId: PUBLISHED };
+  assert.equal((await post(dm, "/publish", named)).json.owed, 0);
+  assert.deepEqual((await call(dm, "GET", "/publish/{envelopeId}")).json.state, "done");
+  const owed = await post(dm, "/publish", { userIds: ["alice", "nobody"], durable: true });
+  assert.deepEqual([owed.status, owed.json.owed], [202, 1]);
+  const at = `/publish/${owed.json.envelopeId}`;
+  assert.equal((await call(dm, "GET", "/publish/{envelopeId}", { at })).json.owed, 1);
   await post(dm, "/users/{id}/send", { type: "message", data: 1, id: "order-7", ts: 1700000000123 });
   await post(dm, "/users/{id}/send", { type: "message" });
   const outcomes = await post(dm, "/users/send", { userIds: ["alice", "..", 7], event: { type: "message" } });
@@ -118,6 +131,7 @@ test("successes are as documented, HEAD without the body", async (t) => {
     const head = await dm.call("HEAD", target);
     assert.deepEqual([head.status, head.text], [200, ""]);
   }
+  assert.equal((await dm.call("HEAD", at)).text, "");
   assert.equal((await post(dm, "/users/{id}/disconnect", { reason: "bye" })).json.disconnected, 1);
   judgeClose(await alice.closing());
   await call(dm, "POST", "/users/{id}/disconnect");
@@ -149,6 +163,23 @@ test("refusals of requests are as documented", async (t) => {
   await refused(400, "too_many_targets", post(dm, "/users/send", { userIds: ["a", "b", "c", "d"], event: { type: "x" } }));
 });
 
+test("refusals of publishes that are recorded are as documented", async (t) => {
+  const dm = await serve(t, { max_owed_per_user: 1, open_publish: true });
+  const as = `Bearer ${dm.token("alice")}`;
+  const body = { userId: "bob", envelopeId: PUBLISHED };
+  const look = (options) => call(dm, "GET", "/publish/{envelopeId}", options);
+  await refused(404, "not_found", look());
+  await post(dm, "/publish", body);
+  await post(dm, "/publish", body);
+  await refused(409, "conflict", post(dm, "/publish", { ...body, payload: 1 }));
+  await refused(409, "conflict", post(dm, "/publish", body, { as }));
+  await refused(404, "not_found", look({ as }));
+  await refused(404, "not_found", look({ at: "/publish/x" }));
+  await refused(403, "forbidden", post(dm, "/publish", { userId: "bob", durable: true }, { as }));
+  await post(dm, "/publish", { userId: "bob", durable: true });
+  await refused(429, "owed_too_much", post(dm, "/publish", { userIds: ["carol", "bob"], durable: true }));
+});
+
 async function twoHosts(dm, method, target) {
   const raw = await dm.raw();
   raw.write(`${method} ${concrete(target)} HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n`);
@@ -162,7 +193,10 @@ const BODIES = {
     good: [
       { userId: "a" }, { userId: " a " }, { userIds: ["a", "a", "b"] }, { userId: "a", payload: null }, { userId: "a", type: "t", payload: [{}] },
       { userId: "a", type: "" }, { userId: "a", type: "whispers" }, { userId: "a", durable: false, more: 1 },
-      { userId: "é".repeat(64) }, { userId: "a", userIds: null, type: null, timeoutMs: null, channel: null, envelopeId: null, durable: null },
+      { userId: "a", durable: true }, { userIds: ["a", "b"], durable: true, ttlSeconds: 2592000 }, { userId: "a", durable: true, ttlSeconds: 0.5 },
+      { userId: "a", ttlSeconds: 1 }, { userId: "a", envelopeId: "01a1fe98-2495-710d-a3cf-bdb23555917e" },
+      { userId: "a", envelopeId: " 01A1FE98-2495-410D-A3CF-BDB23555917F\n" }, { userId: "a", envelopeId: "00000000-0000-0000-0000-000000000000", durable: true },
+      { userId: "é".repeat(64) }, { userId: "a", userIds: null, type: null, timeoutMs: null, channel: null, envelopeId: null, durable: null, ttlSeconds: null },
       { userId: null, userIds: ["a"] },
     ],
     bad: [
@@ -170,7 +204,9 @@ const BODIES = {
       { userIds: "a" }, { userIds: [7] }, { userIds: ["a", ""] }, { userId: "a", timeoutMs: -1 }, { userId: "a", timeoutMs: 60001 },
       { userId: "a", timeoutMs: "1" }, { userId: "a", type: "$x" }, { userId: "a", type: " __x" },
       { userId: "a", type: "whisper" }, { userId: "a", type: "presence.join " }, { userId: "a", type: "x".repeat(1025) },
-      { userId: "a", channel: "c" }, { userId: "a", envelopeId: "e" }, { userId: "a", durable: true },
+      { userId: "a", channel: "c" }, { userId: "a", envelopeId: "" }, { userId: "a", envelopeId: 7 }, { userId: "a", envelopeId: "01a1fe982495710da3cfbdb23555917e" },
+      { userId: "a", envelopeId: "{01a1fe98-2495-710d-a3cf-bdb23555917e}" }, { userId: "a", durable: "yes" }, { userId: "a", durable: 1 },
+      { userId: "a", ttlSeconds: 0 }, { userId: "a", ttlSeconds: -1 }, { userId: "a", ttlSeconds: "60" }, { userId: "a", durable: true, ttlSeconds: 2592001 },
     ],
   },
   "/users/{id}/send Event": {
@@ -196,7 +232,7 @@ for (const [what, { good, bad }] of Object.entries(BODIES))
     for (const body of good) {
       assert.ok(fits(bodyRef(schema), body), JSON.stringify(body));
       const answer = await post(dm, target, body);
-      assert.equal(answer.status, 200, `${JSON.stringify(body)}: ${answer.text}`);
+      assert.equal(answer.status, body.durable ? 202 : 200, `${JSON.stringify(body)}: ${answer.text}`);
     }
     for (const body of bad) {
       assert.ok(!fits(bodyRef(schema), body), JSON.stringify(body));
@@ -265,6 +301,7 @@ test("a store that takes no writes is answered as documented", async (t) => {
   await refused(503, "unavailable", call(dm, "GET", "/readyz"));
   await refused(503, "unavailable", handshake(dm, "/", { token: dm.token("bob"), headers: { "Sec-WebSocket-Protocol": "dormouse.v1" } }));
   assert.equal((await said(native, { type: "attach", attachment: 1, ref: 1 })).code, "unavailable");
+  await refused(503, "unavailable", post(dm, "/publish", { userId: "alice", durable: true }));
   holder.stdin.end("rollback;\n");
   await until("the store is back", async () => (await dm.get("/readyz")).status === 200, { ms: 30000 });
 });
@@ -304,6 +341,13 @@ test("the frames that come are as documented", async (t) => {
     await dm.post("/users/zo%C3%AB%20%C3%BC/send", { type: "note", data: {}, ts });
     judgeFrame(await alice.nextText());
   }
+  await dm.publish({ userId: "zoë ü", timeoutMs: 0, envelopeId: PUBLISHED.toUpperCase() });
+  assert.equal(judgeFrame(await alice.nextText()).envelopeId, PUBLISHED);
+  await dm.post("/publish", { userId: "zoë ü", timeoutMs: 0, type: "later", durable: true });
+  await alice.subscribe({ type: "later" });
+  const owed = judgeFrame(await alice.nextText());
+  assert.equal(owed.redelivered, true);
+  assert.ok(!fits(frameRef("serverFrame"), { ...owed, redelivered: false }));
 });
 
 test("the server and the schema agree on what is a filter", async (t) => {
@@ -407,6 +451,11 @@ test("the native frames that come are as documented", async (t) => {
     alice = await Native.connect(dm, "zoë ü", { resume: alice.welcome.resume });
     assert.deepEqual(judgeNative(alice.welcome).attachment, attachment ?? undefined);
   }
+  const { envelopeId } = (await dm.post("/publish", { userId: "zoë ü", durable: true, timeoutMs: 0 })).json;
+  assert.equal(judgeNative(await alice.next()).redelivered, undefined);
+  alice = await Native.connect(dm, "zoë ü", { resume: alice.welcome.resume });
+  const again = judgeNative(await alice.next());
+  assert.deepEqual([again.envelopeId, again.redelivered], [envelopeId, true]);
   for (const wrong of [{ resume: "short" }, { resumed: false, attachment: 1 }, { attachment: null }, { resumed: undefined }, { more: 1 }])
     assert.ok(!fits(nativeRef("serverFrame"), JSON.parse(JSON.stringify({ ...alice.welcome, ...wrong }))), JSON.stringify(wrong));
 });
@@ -418,8 +467,9 @@ const NATIVE_MESSAGES = {
     { type: "subscribe", filters: [] }, { type: "subscribe", filters: [7, { type: "t" }] }, { type: "unsubscribe", filters: [{ type: "t" }] },
     { type: "ack", envelopeId: UUID }, { type: "ack", envelopeId: ` ${UUID.toUpperCase()} `, result: null },
     { type: "attach", attachment: null }, { type: "attach", attachment: [1] }, { type: "refresh", token: "" }, { type: "refresh", token: "x.y.z" },
+    { type: "publish", userId: "bob" },
   ],
-  later: ["publish", "join", "leave", "whisper", "presence"].map((type) => ({ type, channel: "c" })),
+  later: ["join", "leave", "whisper", "presence"].map((type) => ({ type, channel: "c" })),
   bad: [
     [], "ping", 7, null, {}, { type: 7 }, { type: "Ping" }, { type: " ping" }, { type: "dance" }, { type: "subscribe" }, { type: "subscribe", filters: {} },
     { type: "unsubscribe", filters: "t" }, { type: "ack" }, { type: "ack", envelopeId: 7 }, { type: "ack", envelopeId: `{${UUID}}` },
@@ -446,6 +496,48 @@ test("the server and the schema agree on what a native client may say", async (t
     const isObject = message !== null && typeof message === "object" && !Array.isArray(message);
     assert.equal((await said(alice, message)).code, isObject ? "invalid_field" : "invalid_json", JSON.stringify(message));
   }
+});
+
+// What a session says with type publish is what POST /publish takes; of the type it cannot say anything.
+test("the server and the schema agree on what a native client may publish", async (t) => {
+  const dm = await serve(t);
+  const bob = await Native.connect(dm, "bob", { claims: { scope: "publish" } });
+  const { good, bad } = BODIES["/publish Publish"];
+  const commands = (bodies) => bodies.filter((body) => !Array.isArray(body) && !body.type).map((body) => ({ ref: 1, ...body, type: "publish" }));
+  for (const message of commands(good)) {
+    assert.ok(fits(nativeRef("clientFrame"), message), JSON.stringify(message));
+    const answer = await said(bob, message);
+    assert.deepEqual([answer.type, answer.owed > 0], ["ok", message.durable === true], JSON.stringify([message, answer]));
+    assert.ok(fits(nativeRef("published"), answer));
+  }
+  for (const message of commands(bad)) {
+    assert.ok(!fits(nativeRef("clientFrame"), message), JSON.stringify(message));
+    const { code } = await said(bob, message);
+    assert.ok(["invalid_field", "invalid_name", "user_id_required", "not_supported"].includes(code), JSON.stringify([message, code]));
+  }
+});
+
+test("the answers to native publishes that cannot be carried out are as documented", async (t) => {
+  const dm = await serve(t, { max_targets: 1, max_owed_per_user: 1, max_pending_requests: 1, shards: 1, open_publish: true });
+  const alice = await Native.connect(dm, "alice");
+  const bob = await Native.connect(dm, "bob", { claims: { scope: "publish" } });
+  const code = async (fields, from = bob) => (await said(from, { type: "publish", ref: 1, ...fields })).code;
+  assert.equal(await code({ userId: "bob" }, alice), "forbidden");
+  assert.equal(await code({}), "user_id_required");
+  assert.equal(await code({ userId: ".." }), "invalid_name");
+  assert.equal(await code({ userIds: ["a", "b"] }), "too_many_targets");
+  assert.equal(await code({ userId: "a", envelopeId: UUID }), undefined);
+  assert.equal(await code({ userId: "b", envelopeId: UUID }), "conflict");
+  assert.equal(await code({ userId: "a", durable: true }), undefined);
+  assert.equal(await code({ userId: "a", durable: true }), "owed_too_much");
+  for (const ref of ["one", "two"]) {
+    bob.send({ type: "publish", ref, userId: "alice", timeoutMs: 60000 });
+    judgeNative(await alice.next());
+  }
+  assert.equal(await code({ userId: "a" }), "overloaded");
+  await alice.close(1000);
+  const ended = [judgeNative(await bob.next()), judgeNative(await bob.next())];
+  assert.deepEqual(ended.map(({ ref }) => ref).sort(), ["one", "two"]);
 });
 
 test("the answers to native commands that cannot be carried out are as documented", async (t) => {
