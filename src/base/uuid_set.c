@@ -30,6 +30,17 @@ bool dm_uuid_set_has(const struct dm_uuid_set *set, const struct dm_uuid *id)
     return place < set->ids.len / sizeof *ids && dm_uuid_eq(&ids[place], id);
 }
 
+bool dm_uuid_set_take(struct dm_uuid_set *set, const struct dm_uuid *id)
+{
+    if (!dm_uuid_set_has(set, id))
+        return false;
+    size_t end = place_of(set, id) * sizeof *id + sizeof *id;
+    char *behind = set->ids.bytes + end;
+    memmove(behind - sizeof *id, behind, set->ids.len - end);
+    set->ids.len -= sizeof *id;
+    return true;
+}
+
 void dm_uuid_set_add(struct dm_uuid_set *set, const struct dm_uuid *id)
 {
     if (dm_uuid_set_has(set, id))

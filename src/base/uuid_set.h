@@ -14,6 +14,7 @@ struct dm_uuid_set {
 
 void dm_uuid_set_dispose(struct dm_uuid_set *set);
 void dm_uuid_set_add(struct dm_uuid_set *set, const struct dm_uuid *id);
+bool dm_uuid_set_take(struct dm_uuid_set *set, const struct dm_uuid *id); /* was it there? */
 bool dm_uuid_set_has(const struct dm_uuid_set *set, const struct dm_uuid *id);
 
 #endif

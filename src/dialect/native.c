@@ -81,7 +81,9 @@ static void read_publish(struct dm_slice object, struct dm_buf *scratch, struct 
 {
     (void)scratch;
     command->kind = DM_COMMAND_PUBLISH;
-    command->body = object;
+    command->body = dm_json_get(object, DM_SLICE("envelope"));
+    if (dm_json_kind(command->body) != DM_JSON_OBJECT)
+        refuse(command, DM_ERR_INVALID_FIELD, DM_SLICE("envelope must be an object"));
 }
 
 static void read_ping(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)

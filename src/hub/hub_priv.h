@@ -258,6 +258,7 @@ struct dm_shard {
     struct dm_heap catch_up_timers;
 
     struct dm_list records[RECORD_LISTS]; /* struct record, by id */
+    struct dm_uuid_set unsent;            /* publishes that may be recorded, and were not sent */
     bool holds_publishes;                 /* the store may hold recorded publishes */
     uint64_t forget_at;                   /* when to look for some that have expired; 0: none */
     uint32_t socket_publishes;            /* open ones that sessions have asked for */

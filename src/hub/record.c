@@ -91,20 +91,44 @@ static struct dm_store_op *op_create(struct dm_shard *shard, const struct record
     return op;
 }
 
+/* --- what was recorded, and perhaps sent to nobody --- */
+
+enum { UNSENT_MAX = 4096 };
+
+/* This process did not send it: if it is there, and asked for again, it will be. */
+static void note_unsent(struct dm_shard *shard, const struct dm_uuid *id)
+{
+    if (shard->unsent.ids.len / sizeof *id < UNSENT_MAX)
+        dm_uuid_set_add(&shard->unsent, id);
+}
+
+/* Where some target could not be reached it is as if it had not been asked: asked again it goes to
+ * all. */
+static void forgotten(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
+    shard->ops_out--;
+    if (op->err)
+        note_unsent(shard, &op->envelope_id);
+    answer(shard, op->caller, DM_ERR_UNAVAILABLE, NULL);
+    dm_store_op_destroy(op);
+}
+
 /* It was recorded, whatever has become of the last write: whoever asks again learns it. */
 static void finished(struct dm_mail *mail, struct dm_shard *shard)
 {
     struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
     struct record *record = op->caller;
-    int err = op->err ? DM_ERR_COMMIT_UNKNOWN : first_of(record)->err;
     shard->ops_out--;
-    answer(shard, record, err, op->publish);
+    answer(shard, record, op->err ? DM_ERR_COMMIT_UNKNOWN : DM_OK, op->publish);
     dm_store_op_destroy(op);
 }
 
 void dm_record_finish(struct dm_shard *shard, struct record *record)
 {
-    struct dm_store_op *op = op_create(shard, record, DM_STORE_FINISH_PUBLISH, finished);
+    bool failed = first_of(record)->err != DM_OK;
+    struct dm_store_op *op = failed ? op_create(shard, record, DM_STORE_FORGET_PUBLISH, forgotten)
+                                    : op_create(shard, record, DM_STORE_FINISH_PUBLISH, finished);
     DM_CHECK(record->state == RECORD_RUNNING);
     record->state = RECORD_FINISHING;
     op->caller = record;
@@ -137,7 +161,12 @@ static void recorded(struct dm_mail *mail, struct dm_shard *shard)
     struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
     struct record *record = op->caller;
     enum dm_recorded found = op->err ? DM_RECORDED_NOT : op->publish->found;
+    bool unsent = dm_uuid_set_take(&shard->unsent, &record->id);
     shard->ops_out--;
+    if (unsent && (found == DM_RECORDED_OPEN || found == DM_RECORDED_DONE))
+        found = DM_RECORDED_NEW;
+    if (unsent ? op->err != DM_OK : op->err == DM_ERR_COMMIT_UNKNOWN)
+        note_unsent(shard, &record->id);
     switch (found) {
     case DM_RECORDED_NEW:
         record->state = RECORD_RUNNING;

@@ -80,6 +80,7 @@ void dm_shard_destroy(struct dm_shard **shard_at)
     dm_slab_dispose(&shard->coordinations);
     dm_slab_dispose(&shard->expiries);
     dm_catch_up_dispose(shard);
+    dm_uuid_set_dispose(&shard->unsent);
     dm_word_dispose(shard);
     dm_index_dispose(&shard->expiry_index);
     dm_heap_dispose(&shard->expiry_timers);

@@ -47,6 +47,7 @@ enum dm_store_kind {
     DM_STORE_RECORD_PUBLISH,   /* records it, or finds what there is */
     DM_STORE_COUNT_PUBLISH,    /* notes whom it has reached */
     DM_STORE_FINISH_PUBLISH,   /* notes that it is answered, and reads what with */
+    DM_STORE_FORGET_PUBLISH,   /* deletes all of it */
     DM_STORE_RECORD_ACK,       /* an ack of `session_id`, a session of `user_id` */
     DM_STORE_EXPIRE_PUBLISHES, /* ends debts, and deletes publishes, whose time has come */
     DM_STORE_LOOK_PUBLISH,     /* reads it */

@@ -88,6 +88,8 @@ static int carry_out(struct dm_connection *connection, struct dm_store_op *op)
         return dm_publish_count(connection, op);
     case DM_STORE_FINISH_PUBLISH:
         return dm_publish_finish(connection, op);
+    case DM_STORE_FORGET_PUBLISH:
+        return dm_publish_forget(connection, op);
     case DM_STORE_RECORD_ACK:
         return dm_publish_ack(connection, op);
     case DM_STORE_EXPIRE_PUBLISHES:
@@ -112,6 +114,7 @@ static bool is_one_statement(const struct dm_store_op *op)
     case DM_STORE_EXPIRE_SESSIONS:
     case DM_STORE_RECORD_PUBLISH:
     case DM_STORE_FINISH_PUBLISH:
+    case DM_STORE_FORGET_PUBLISH:
     case DM_STORE_RECORD_ACK:
     case DM_STORE_EXPIRE_PUBLISHES:
         return false;

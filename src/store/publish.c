@@ -287,6 +287,15 @@ int dm_publish_finish(struct dm_connection *connection, struct dm_store_op *op)
     return rc == SQLITE_OK ? read_answer(connection, op, &found) : rc;
 }
 
+int dm_publish_forget(struct dm_connection *connection, struct dm_store_op *op)
+{
+    struct found found;
+    int rc = find(connection, op, &found);
+    if (rc == SQLITE_ROW)
+        return forget(connection, found.number);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
 /* --- acks --- */
 
 /* What an ack meets: the publish, and the acking user among its targets. */

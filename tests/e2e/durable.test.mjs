@@ -258,11 +258,13 @@ test("a session with the scope publishes on its socket, and is answered there", 
   const dm = await serve(t);
   const alice = (await Native.connect(dm, "alice")).autoAck(() => "yes");
   const bob = await Native.connect(dm, "bob", { claims: { scope: "publish" } });
-  const answer = await bob.command("publish", { userId: "alice", payload: 1 });
-  assert.equal((await alice.next()).payload, 1);
+  const publish = (client, envelope) => client.command("publish", { envelope });
+  const answer = await publish(bob, { userId: "alice", type: "note", payload: 1 });
+  const { type, payload } = await alice.next();
+  assert.deepEqual([type, payload], ["note", 1]);
   assert.deepEqual({ ...answer, ref: 0, envelopeId: 0 }, { type: "ok", ref: 0, envelopeId: 0, clientCount: 1, delivered: 1, results: ["yes"] });
-  const durable = await bob.command("publish", { userId: "carol", durable: true });
+  const durable = await publish(bob, { userId: "carol", durable: true });
   assert.deepEqual([durable.type, durable.owed], ["ok", 1]);
-  assert.equal((await bob.command("publish", {})).code, "user_id_required");
-  assert.equal((await alice.command("publish", { userId: "bob" })).code, "forbidden");
+  assert.equal((await publish(bob, {})).code, "user_id_required");
+  assert.equal((await publish(alice, { userId: "bob" })).code, "forbidden");
 });

@@ -86,7 +86,7 @@ test("what is no command is an error with a code, and harms nothing", async (t) 
     ['{"type":"ack","envelopeId":"x"}', "invalid_field"],
     ['{"type":"attach"}', "invalid_field"],
     ['{"type":"join","channel":"c"}', "not_supported"],
-    ['{"type":"publish","userId":"bob"}', "forbidden"],
+    ['{"type":"publish","envelope":{"userId":"bob"}}', "forbidden"],
   ];
   for (const [message, code] of cases) {
     alice.send(message);

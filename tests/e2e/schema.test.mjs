@@ -467,13 +467,14 @@ const NATIVE_MESSAGES = {
     { type: "subscribe", filters: [] }, { type: "subscribe", filters: [7, { type: "t" }] }, { type: "unsubscribe", filters: [{ type: "t" }] },
     { type: "ack", envelopeId: UUID }, { type: "ack", envelopeId: ` ${UUID.toUpperCase()} `, result: null },
     { type: "attach", attachment: null }, { type: "attach", attachment: [1] }, { type: "refresh", token: "" }, { type: "refresh", token: "x.y.z" },
-    { type: "publish", userId: "bob" },
+    { type: "publish", envelope: { userId: "bob" } },
   ],
   later: ["join", "leave", "whisper", "presence"].map((type) => ({ type, channel: "c" })),
   bad: [
     [], "ping", 7, null, {}, { type: 7 }, { type: "Ping" }, { type: " ping" }, { type: "dance" }, { type: "subscribe" }, { type: "subscribe", filters: {} },
     { type: "unsubscribe", filters: "t" }, { type: "ack" }, { type: "ack", envelopeId: 7 }, { type: "ack", envelopeId: `{${UUID}}` },
     { type: "ack", envelopeId: UUID.replaceAll("-", "") }, { type: "attach" }, { type: "refresh" }, { type: "refresh", token: null },
+    { type: "publish" }, { type: "publish", userId: "bob" }, { type: "publish", envelope: ["bob"] },
     { type: "ping", ref: {} }, { type: "ping", ref: true }, { type: "ping", ref: ["r"] }, { type: "ping", ref: "x".repeat(199) }, { type: "join", ref: [] },
   ],
 };
@@ -498,16 +499,15 @@ test("the server and the schema agree on what a native client may say", async (t
   }
 });
 
-// What a session says with type publish is what POST /publish takes; of the type it cannot say anything.
 test("the server and the schema agree on what a native client may publish", async (t) => {
   const dm = await serve(t);
   const bob = await Native.connect(dm, "bob", { claims: { scope: "publish" } });
   const { good, bad } = BODIES["/publish Publish"];
-  const commands = (bodies) => bodies.filter((body) => !Array.isArray(body) && !body.type).map((body) => ({ ref: 1, ...body, type: "publish" }));
+  const commands = (bodies) => bodies.map((envelope) => ({ type: "publish", ref: 1, envelope }));
   for (const message of commands(good)) {
     assert.ok(fits(nativeRef("clientFrame"), message), JSON.stringify(message));
     const answer = await said(bob, message);
-    assert.deepEqual([answer.type, answer.owed > 0], ["ok", message.durable === true], JSON.stringify([message, answer]));
+    assert.deepEqual([answer.type, answer.owed > 0], ["ok", message.envelope.durable === true], JSON.stringify([message, answer]));
     assert.ok(fits(nativeRef("published"), answer));
   }
   for (const message of commands(bad)) {
@@ -521,7 +521,7 @@ test("the answers to native publishes that cannot be carried out are as document
   const dm = await serve(t, { max_targets: 1, max_owed_per_user: 1, max_pending_requests: 1, shards: 1, open_publish: true });
   const alice = await Native.connect(dm, "alice");
   const bob = await Native.connect(dm, "bob", { claims: { scope: "publish" } });
-  const code = async (fields, from = bob) => (await said(from, { type: "publish", ref: 1, ...fields })).code;
+  const code = async (fields, from = bob) => (await said(from, { type: "publish", ref: 1, envelope: fields })).code;
   assert.equal(await code({ userId: "bob" }, alice), "forbidden");
   assert.equal(await code({}), "user_id_required");
   assert.equal(await code({ userId: ".." }), "invalid_name");
@@ -531,7 +531,7 @@ test("the answers to native publishes that cannot be carried out are as document
   assert.equal(await code({ userId: "a", durable: true }), undefined);
   assert.equal(await code({ userId: "a", durable: true }), "owed_too_much");
   for (const ref of ["one", "two"]) {
-    bob.send({ type: "publish", ref, userId: "alice", timeoutMs: 60000 });
+    bob.send({ type: "publish", ref, envelope: { userId: "alice", timeoutMs: 60000 } });
     judgeNative(await alice.next());
   }
   assert.equal(await code({ userId: "a" }), "overloaded");

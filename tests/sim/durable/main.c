@@ -56,10 +56,10 @@ static uint64_t clock_now(void *self)
     return ((struct world *)self)->now_ms;
 }
 
-static int no_tokens(void *self, struct dm_slice token, struct dm_slice user, uint64_t *expires_ms,
-                     bool *may_publish)
+static int no_tokens(void *self, uint32_t sock, struct dm_slice token, struct dm_slice user,
+                     uint64_t *expires_ms, bool *may_publish)
 {
-    (void)self, (void)token, (void)user, (void)expires_ms, (void)may_publish;
+    (void)self, (void)sock, (void)token, (void)user, (void)expires_ms, (void)may_publish;
     return 1;
 }
 
