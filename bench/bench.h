@@ -19,5 +19,6 @@ enum dm_bench_end { DM_BENCH_REACHED, DM_BENCH_MISSED, DM_BENCH_FAILED };
 enum dm_bench_end dm_bench_idle(const struct dm_bench_options *options);
 enum dm_bench_end dm_bench_fanout(const struct dm_bench_options *options);
 enum dm_bench_end dm_bench_ack(const struct dm_bench_options *options);
+enum dm_bench_end dm_bench_durable(const struct dm_bench_options *options);
 
 #endif

@@ -18,8 +18,11 @@ enum { HANDSHAKES_AT_ONCE = 64, CONNECT_MS = 60000, EVENTS = 256 };
 void dm_load_init(struct dm_load *load, const struct dm_target *target, uint32_t sessions,
                   uint32_t users, bool acks)
 {
-    *load =
-        (struct dm_load){.target = target, .session_count = sessions, .users = users, .acks = acks};
+    *load = (struct dm_load){.target = target,
+                             .session_count = sessions,
+                             .users = users,
+                             .acks = acks,
+                             .at_once = HANDSHAKES_AT_ONCE};
     load->epoll = epoll_create1(EPOLL_CLOEXEC);
     DM_CHECK(load->epoll >= 0);
     load->sessions = dm_calloc(sessions, sizeof *load->sessions);
@@ -107,7 +110,7 @@ int dm_load_connect(struct dm_load *load)
 {
     uint64_t deadline = dm_clock_mono_ms() + CONNECT_MS;
     for (uint32_t next = 0; next < load->session_count || load->waiting;) {
-        bool room = next < load->session_count && load->waiting < HANDSHAKES_AT_ONCE;
+        bool room = next < load->session_count && load->waiting < load->at_once;
         if (room && dm_session_connect(load, next++) != 0)
             return -1;
         if (dm_load_turn(load, room ? 0 : 100) != 0)

@@ -18,6 +18,11 @@ struct dm_plan {
     const char *payload;  /* JSON */
     const char *must_say; /* in each answer of the real server */
     uint32_t copies;      /* frames that each publish must bring: the sessions a user */
+
+    /* One publisher to one session a user: the users in this order instead of at random, each
+     * after the frame of the one before, and the time until each frame. */
+    const uint32_t *order;
+    uint32_t *frame_us;
 };
 
 struct dm_outcome {
@@ -35,9 +40,18 @@ struct dm_load {
     struct dm_session *sessions;
     char *input; /* what any socket brings lands here first */
     struct dm_buf scratch;
-    bool acks; /* answer each envelope */
+    bool acks;    /* answer each envelope */
+    bool native;  /* the native dialect */
+    bool resumes; /* its sessions bring the secrets of dm_rows_fill */
+    bool endless; /* tokens without an end */
     uint64_t random;
+    uint32_t at_once; /* handshakes under way at most */
     uint32_t waiting; /* handshakes that are not answered yet */
+    uint32_t welcomes;
+    uint64_t welcomed_us; /* when the last one came */
+    /* What open sessions get that is no envelope; NULL: that is counted as one. */
+    void (*on_answer)(struct dm_load *load, uint32_t session, struct dm_slice text);
+    void *self; /* on_answer's */
     uint64_t frames, frame_bytes;
     char failure[256];      /* "" while all is well */
     struct dm_burst *burst; /* under way */
@@ -61,6 +75,7 @@ void dm_load_fail(struct dm_load *load, const char *format, ...) DM_PRINTF(2, 3)
 void dm_load_watch(struct dm_load *load, int fd, bool publisher, uint32_t number);
 uint32_t dm_load_random(struct dm_load *load, uint32_t below);
 void dm_publisher_input(struct dm_load *load, uint32_t number, size_t len);
+void dm_publisher_frame(struct dm_load *load);
 
 enum { DM_INPUT_SIZE = 256 * 1024 };
 

@@ -1,13 +1,15 @@
-/* WebSocket client sessions: connect, subscribe, count and ack. */
+/* WebSocket client sessions: connect, subscribe or resume, count and ack. */
 #include "lib/session.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "lib/frame.h"
 #include "lib/http.h"
 #include "lib/load.h"
+#include "lib/rows.h"
 #include "lib/sock.h"
 
 void dm_user_name(uint32_t user, char out[DM_USER_NAME_LEN + 1])
@@ -15,22 +17,26 @@ void dm_user_name(uint32_t user, char out[DM_USER_NAME_LEN + 1])
     snprintf(out, DM_USER_NAME_LEN + 1, "user-%05u", (user + 1) % 100000);
 }
 
+enum { TOKEN_SECONDS = 3600 };
+
 /* The floor takes the user's bare name where the server takes a token. */
 static void write_handshake(struct dm_load *load, const struct dm_session *session)
 {
-    char name[DM_USER_NAME_LEN + 1];
+    char name[DM_USER_NAME_LEN + 1], secret[DM_RESUME_SECRET_LEN + 1];
     struct dm_buf *text = &load->scratch;
     dm_user_name(session->user, name);
+    dm_rows_secret(session->user, secret);
     dm_buf_clear(text);
     dm_buf_printf(text,
-                  "GET / HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
+                  "GET /%s%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
                   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                  "Sec-WebSocket-Key: ZG9ybW91c2UgYmVuY2hlcw==\r\nAuthorization: Bearer ",
-                  load->target->port);
+                  "Sec-WebSocket-Key: ZG9ybW91c2UgYmVuY2hlcw==\r\n%sAuthorization: Bearer ",
+                  load->resumes ? "?resume=" : "", load->resumes ? secret : "", load->target->port,
+                  load->native ? "Sec-WebSocket-Protocol: dormouse.v1\r\n" : "");
     if (load->target->floor)
         dm_buf_add(text, name, DM_USER_NAME_LEN);
     else
-        dm_token_mint(text, load->target->secret, name);
+        dm_token_mint(text, load->target->secret, name, load->endless ? 0 : TOKEN_SECONDS);
     dm_buf_lit(text, "\r\n\r\n");
 }
 
@@ -53,7 +59,7 @@ int dm_session_connect(struct dm_load *load, uint32_t number)
     return 0;
 }
 
-static void send_text(struct dm_load *load, struct dm_session *session, struct dm_slice text)
+void dm_session_send(struct dm_load *load, struct dm_session *session, struct dm_slice text)
 {
     dm_buf_clear(&load->scratch);
     dm_bench_frame_write(&load->scratch, text, dm_load_random(load, UINT32_MAX) | 1);
@@ -75,9 +81,11 @@ static size_t finish_handshake(struct dm_load *load, struct dm_session *session,
         return 0;
     }
     session->upgraded = true;
-    send_text(load, session,
-              DM_SLICE("{\"type\":\"subscribe\",\"filters\":[{\"type\":\"message\"}]}"));
-    send_text(load, session, DM_SLICE("ping"));
+    if (!load->native) {
+        dm_session_send(load, session,
+                        DM_SLICE("{\"type\":\"subscribe\",\"filters\":[{\"type\":\"message\"}]}"));
+        dm_session_send(load, session, DM_SLICE("ping"));
+    }
     return (size_t)size;
 }
 
@@ -93,22 +101,60 @@ static void ack(struct dm_load *load, struct dm_session *session, struct dm_slic
     char text[sizeof head + ID_LEN + sizeof "\",\"result\":\"ok\"}"];
     int len = snprintf(text, sizeof text, "%s%.*s\",\"result\":\"ok\"}", head, ID_LEN,
                        id + sizeof key - 1);
-    send_text(load, session, dm_slice(text, (size_t)len));
+    dm_session_send(load, session, dm_slice(text, (size_t)len));
+}
+
+/* One that resumes has its filters; its first frame confirms the new secret. */
+static bool take_welcome(struct dm_load *load, struct dm_session *session, struct dm_slice text)
+{
+    static const char back[] = "\"resumed\":true";
+    if (!dm_slice_starts(text, DM_SLICE("{\"type\":\"welcome\",")) ||
+        load->resumes != (memmem(text.at, text.len, back, sizeof back - 1) != NULL))
+        return false;
+    session->welcomed = true;
+    load->welcomes++;
+    load->welcomed_us = dm_clock_mono_us();
+    dm_session_send(
+        load, session,
+        load->resumes
+            ? DM_SLICE("{\"type\":\"ping\",\"ref\":1}")
+            : DM_SLICE("{\"type\":\"subscribe\",\"ref\":1,\"filters\":" DM_ROWS_FILTERS "}"));
+    return true;
+}
+
+/* What comes before the session is open; false: it should not have. */
+static bool take_opening(struct dm_load *load, struct dm_session *session, struct dm_slice text)
+{
+    if (load->native && !session->welcomed)
+        return take_welcome(load, session, text);
+    session->open = dm_slice_eq(text, load->native ? DM_SLICE("{\"type\":\"ok\",\"ref\":1}")
+                                                   : DM_SLICE("pong"));
+    load->waiting -= session->open;
+    return session->open;
+}
+
+static bool is_envelope(struct dm_slice text)
+{
+    return dm_slice_starts(text, DM_SLICE("{\"envelopeId\":"));
 }
 
 static void take_text(struct dm_load *load, struct dm_session *session, struct dm_slice text,
                       size_t size)
 {
-    if (!session->open) {
-        session->open = dm_slice_eq(text, DM_SLICE("pong"));
-        load->waiting -= session->open;
-        if (!session->open)
-            dm_load_fail(load, "a session's ping was answered: %.*s", (int)text.len, text.at);
+    if (!session->open && !is_envelope(text)) { /* one that was owed may come first */
+        if (!take_opening(load, session, text))
+            dm_load_fail(load, "a session that opens got: %.*s", (int)text.len, text.at);
+        return;
+    }
+    if (load->on_answer && !is_envelope(text)) {
+        load->on_answer(load, (uint32_t)(session - load->sessions), text);
         return;
     }
     session->frames++;
     load->frames++;
     load->frame_bytes += size;
+    if (load->burst)
+        dm_publisher_frame(load);
     if (load->acks)
         ack(load, session, text);
 }
