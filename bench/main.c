@@ -19,15 +19,15 @@ enum { BENCH_SECONDS = 600, SOCKETS_MAX = 18000, SPARE_FILES = 200 };
 static const struct bench {
     const char *name;
     enum dm_bench_end (*run)(const struct dm_bench_options *);
-} benches[] = {{"idle", dm_bench_idle},
-               {"fanout", dm_bench_fanout},
-               {"ack", dm_bench_ack},
-               {"durable", dm_bench_durable}};
+} benches[] = {{"idle", dm_bench_idle}, {"fanout", dm_bench_fanout},
+               {"ack", dm_bench_ack},   {"durable", dm_bench_durable},
+               {"wake", dm_bench_wake}, {"restart", dm_bench_restart}};
 
 static const char usage[] =
-    "usage: dm-bench [options] BUILD-FOLDER [idle] [fanout] [ack] [durable]\n"
+    "usage: dm-bench [options] BUILD-FOLDER [name...]\n"
+    "  the names: idle fanout ack durable wake restart; none: all of them\n"
     "  --runs N      of the server and the floor each, in turn (5)\n"
-    "  --sessions N  of the idle bench (18000)\n"
+    "  --sessions N  of idle, wake and restart (18000)\n"
     "  --shards N    the server's (its default)\n"
     "  --strict      exit with 1 if a figure is missed\n"
     "  --server P    the server's program (BUILD-FOLDER/dormouse)\n"

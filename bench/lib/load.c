@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "lib/publisher.h"
 
-enum { HANDSHAKES_AT_ONCE = 64, CONNECT_MS = 60000, EVENTS = 256 };
+enum { HANDSHAKES_AT_ONCE = 64, CONNECT_MS = 60000, EVENTS = 256, RETRY_AFTER_MS = 1000 };
 
 void dm_load_init(struct dm_load *load, const struct dm_target *target, uint32_t sessions,
                   uint32_t users, bool acks)
@@ -26,6 +26,7 @@ void dm_load_init(struct dm_load *load, const struct dm_target *target, uint32_t
     load->epoll = epoll_create1(EPOLL_CLOEXEC);
     DM_CHECK(load->epoll >= 0);
     load->sessions = dm_calloc(sessions, sizeof *load->sessions);
+    load->refused = dm_calloc(sessions, sizeof *load->refused);
     load->input = dm_alloc(DM_INPUT_SIZE);
     load->random = 88172645463325252u;
     for (uint32_t i = 0; i < sessions; i++)
@@ -48,6 +49,7 @@ void dm_load_dispose(struct dm_load *load)
         dm_buf_dispose(&load->sessions[i].rest);
     }
     free(load->sessions);
+    free(load->refused);
     free(load->input);
     dm_buf_dispose(&load->scratch);
     close(load->epoll);
@@ -106,18 +108,47 @@ int dm_load_turn(struct dm_load *load, int timeout_ms)
     return load->failure[0] ? -1 : 0;
 }
 
+void dm_load_refused(struct dm_load *load, uint32_t number)
+{
+    struct dm_session *session = &load->sessions[number];
+    drop(session->fd);
+    session->fd = -1;
+    session->again_ms = dm_clock_mono_ms() + RETRY_AFTER_MS;
+    load->refused[(load->refused_first + load->refused_count++) % load->session_count] = number;
+    load->refusals++;
+    load->waiting--;
+}
+
+/* Who is next to connect: `next`, which it counts up, or one that was refused; false: nobody now.
+ */
+static bool take_next(struct dm_load *load, uint32_t *next, uint32_t *number)
+{
+    uint32_t first = load->refused[load->refused_first];
+    if (load->waiting >= load->at_once)
+        return false;
+    if (load->refused_count && load->sessions[first].again_ms <= dm_clock_mono_ms()) {
+        load->refused_first = (load->refused_first + 1) % load->session_count;
+        load->refused_count--;
+        *number = first;
+        return true;
+    }
+    *number = *next;
+    return *next < load->session_count && (*next)++ < UINT32_MAX;
+}
+
 int dm_load_connect(struct dm_load *load)
 {
     uint64_t deadline = dm_clock_mono_ms() + CONNECT_MS;
-    for (uint32_t next = 0; next < load->session_count || load->waiting;) {
-        bool room = next < load->session_count && load->waiting < load->at_once;
-        if (room && dm_session_connect(load, next++) != 0)
+    for (uint32_t next = 0, number;
+         next < load->session_count || load->waiting || load->refused_count;) {
+        bool one = take_next(load, &next, &number);
+        if (one && dm_session_connect(load, number) != 0)
             return -1;
-        if (dm_load_turn(load, room ? 0 : 100) != 0)
+        if (dm_load_turn(load, one ? 0 : load->refused_count ? 1 : 100) != 0)
             return -1;
         if (dm_clock_mono_ms() > deadline) {
-            dm_load_fail(load, "only %u of %u sessions connected in time", next - load->waiting,
-                         load->session_count);
+            dm_load_fail(load, "only %u of %u sessions connected in time",
+                         next - load->waiting - load->refused_count, load->session_count);
             return -1;
         }
     }

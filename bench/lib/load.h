@@ -47,6 +47,11 @@ struct dm_load {
     uint64_t random;
     uint32_t at_once; /* handshakes under way at most */
     uint32_t waiting; /* handshakes that are not answered yet */
+    /* Comes again after a 503, as its Retry-After says; else one is a failure. */
+    bool patient;
+    uint32_t *refused; /* a ring of those that will, in the order of their session.again_ms */
+    uint32_t refused_first, refused_count;
+    uint64_t refusals; /* in all */
     uint32_t welcomes;
     uint64_t welcomed_us; /* when the last one came */
     /* What open sessions get that is no envelope; NULL: that is counted as one. */
@@ -72,6 +77,7 @@ int dm_load_turn(struct dm_load *load, int timeout_ms) DM_MUST_CHECK;
 
 /* Private to the load's files. */
 void dm_load_fail(struct dm_load *load, const char *format, ...) DM_PRINTF(2, 3);
+void dm_load_refused(struct dm_load *load, uint32_t number);
 void dm_load_watch(struct dm_load *load, int fd, bool publisher, uint32_t number);
 uint32_t dm_load_random(struct dm_load *load, uint32_t below);
 void dm_publisher_input(struct dm_load *load, uint32_t number, size_t len);

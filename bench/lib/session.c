@@ -75,6 +75,10 @@ static size_t finish_handshake(struct dm_load *load, struct dm_session *session,
     ssize_t size = dm_http_read(bytes, &answer);
     if (size == 0)
         return 0;
+    if (size > 0 && dm_http_status(&answer) == 503 && load->patient) {
+        dm_load_refused(load, (uint32_t)(session - load->sessions));
+        return bytes.len;
+    }
     if (size < 0 || dm_http_status(&answer) != 101) {
         dm_load_fail(load, "a handshake was refused: %.*s",
                      (int)(bytes.len < 160 ? bytes.len : 160), bytes.at);

@@ -20,6 +20,7 @@ struct dm_session {
     bool upgraded;      /* the handshake is done */
     bool welcomed;      /* the native dialect's first frame is here */
     bool open;          /* the subscribe is in force: its ok is here, or the ping's pong */
+    uint64_t again_ms;  /* when it connects again, having been refused; monotonic */
     struct dm_buf rest; /* the beginning of a frame whose end has not come */
 };
 
