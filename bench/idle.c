@@ -2,7 +2,9 @@
  * idle: many users with one session and one filter each, all asleep. What the
  * server's resident memory has grown by since it was empty, a session; where
  * it went; and that each of them is still there: a publish to random ones
- * arrives.
+ * arrives. The same with native sessions, which can be resumed: that may cost
+ * nothing. Their tokens have no end; once more with tokens that do, because
+ * then a session has a timer.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,6 +26,13 @@ enum {
     STEADY_BYTES = 65536,
     CHECKED = 50
 };
+
+enum kind { HOPEFLOW, NATIVE, NATIVE_ENDING, FLOOR, KINDS };
+static const char *const kinds[KINDS] = {"server", "server, native",
+                                         "server, native, tokens that end", "floor"};
+
+/* No more, within what two runs of the same differ by. */
+static const double NATIVE_MOST = 1.02;
 
 struct run {
     struct dm_memory before, after;
@@ -128,24 +137,26 @@ static void write_run(struct dm_report *report, const char *kind, unsigned pair,
                   run->connect_ms, run->asleep_ms, run->settled_ms, run->wake_us);
 }
 
-static int run_one(const struct dm_bench_options *options, bool floor, unsigned pair,
+static int run_one(const struct dm_bench_options *options, enum kind kind, unsigned pair,
                    struct dm_report *report, struct run *run)
 {
     static const char *const settings[] = {"HIBERNATE_AFTER=1s", NULL};
     struct dm_target target;
     struct dm_load load;
     *run = (struct run){.bytes = 0};
-    floor = floor || options->place.floors_alone;
+    bool floor = kind == FLOOR || options->place.floors_alone;
     int err = floor ? dm_target_start_floor(&target, &options->place, false, 204)
                     : dm_target_start_server(&target, &options->place, settings);
     if (err != 0)
         return err;
     dm_load_init(&load, &target, options->sessions, options->sessions, false);
+    load.native = !floor && kind != HOPEFLOW;
+    load.endless = kind == NATIVE;
     err = measure(&target, &load, run);
     if (err != 0)
         say(&load);
     else
-        write_run(report, floor ? "floor" : "server", pair, run);
+        write_run(report, kinds[kind], pair, run);
     dm_target_stop(&target);
     dm_load_dispose(&load);
     return err;
@@ -182,26 +193,34 @@ static double median_bytes(const struct run *runs, unsigned count)
     return dm_stats_median(bytes, count);
 }
 
+static void tell(struct dm_report *report, struct run runs[KINDS][DM_RUNS_MAX],
+                 const struct dm_bench_options *options)
+{
+    double medians[KINDS];
+    for (enum kind kind = 0; kind < KINDS; kind++)
+        medians[kind] = median_bytes(runs[kind], options->runs);
+    dm_report_told(report, "sessions, a user and a filter each", "", options->sessions);
+    dm_report_figure(report, "RSS a session asleep, without the kernel's", "bytes", ASKED_BYTES,
+                     medians[HOPEFLOW]);
+    tell_parts(report, runs[HOPEFLOW], options->runs, medians[HOPEFLOW], options->sessions);
+    dm_report_told(report, "RSS a session, floor", "bytes", medians[FLOOR]);
+    dm_report_figure(report, "RSS a session that can be resumed, over others", "x", NATIVE_MOST,
+                     medians[NATIVE] / medians[HOPEFLOW]);
+    dm_report_told(report, "  RSS a native session asleep", "bytes", medians[NATIVE]);
+    dm_report_told(report, "  the same, with a token that ends", "bytes", medians[NATIVE_ENDING]);
+}
+
 enum dm_bench_end dm_bench_idle(const struct dm_bench_options *options)
 {
-    struct run server[DM_RUNS_MAX], floor[DM_RUNS_MAX];
+    static struct run runs[KINDS][DM_RUNS_MAX];
     struct dm_report report;
     int err = 0;
     dm_report_init(&report, "idle", &options->place);
-    for (unsigned i = 0; i < options->runs && err == 0; i++) {
-        err = run_one(options, false, i, &report, &server[i]);
-        if (err == 0)
-            err = run_one(options, true, i, &report, &floor[i]);
-    }
-    if (err == 0) {
-        double median = median_bytes(server, options->runs);
-        dm_report_told(&report, "sessions, a user and a filter each", "", options->sessions);
-        dm_report_figure(&report, "RSS a session asleep, without the kernel's", "bytes",
-                         ASKED_BYTES, median);
-        tell_parts(&report, server, options->runs, median, options->sessions);
-        dm_report_told(&report, "RSS a session, floor", "bytes",
-                       median_bytes(floor, options->runs));
-    }
+    for (unsigned i = 0; i < options->runs; i++)
+        for (enum kind kind = 0; kind < KINDS && err == 0; kind++)
+            err = run_one(options, kind, i, &report, &runs[kind][i]);
+    if (err == 0)
+        tell(&report, runs, options);
     bool missed = report.missed;
     if (dm_report_finish(&report, &options->place) != 0 || err != 0)
         return DM_BENCH_FAILED;

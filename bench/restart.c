@@ -25,6 +25,7 @@ enum {
 struct run {
     uint64_t empty_us, ready_us; /* until ready: without sessions, with them */
     uint64_t welcomed_us;        /* from the first connect to the last welcome */
+    uint64_t half_us;            /* and to the middle one */
     uint64_t answered_us;        /* and to the last answer to what they sent then */
     uint64_t cpu_ns;             /* the server's meanwhile */
     uint64_t refusals;           /* handshakes answered 503: come again in a second */
@@ -49,6 +50,7 @@ static int resume_all(struct dm_load *load, struct run *run)
         return -1;
     run->answered_us = dm_clock_mono_us() - start;
     run->welcomed_us = load->welcomed_us - start;
+    run->half_us = load->welcomed_half_us - start;
     run->refusals = load->refusals;
     run->cpu_ns = dm_child_cpu_ns(&load->target->child) - cpu;
     run->resumes = dm_scrape(load->target, "dormouse_resumes_total", "");
@@ -89,10 +91,10 @@ static void write_run(struct dm_report *report, unsigned number, const struct ru
     dm_report_run(report, "server", number);
     dm_buf_printf(&report->runs,
                   ",\"empty_ready_us\":%" PRIu64 ",\"ready_us\":%" PRIu64
-                  ",\"welcomed_us\":%" PRIu64 ",\"answered_us\":%" PRIu64 ",\"cpu_ns\":%" PRIu64
-                  ",\"resumes\":%.0f,\"refusals\":%" PRIu64 "}",
-                  run->empty_us, run->ready_us, run->welcomed_us, run->answered_us, run->cpu_ns,
-                  run->resumes, run->refusals);
+                  ",\"welcomed_us\":%" PRIu64 ",\"half_us\":%" PRIu64 ",\"answered_us\":%" PRIu64
+                  ",\"cpu_ns\":%" PRIu64 ",\"resumes\":%.0f,\"refusals\":%" PRIu64 "}",
+                  run->empty_us, run->ready_us, run->welcomed_us, run->half_us, run->answered_us,
+                  run->cpu_ns, run->resumes, run->refusals);
 }
 
 static int run_one(const struct dm_bench_options *options, unsigned number,
@@ -134,6 +136,11 @@ static double welcomed_s(const struct run *run)
     return (double)run->welcomed_us / 1e6;
 }
 
+static double half_s(const struct run *run)
+{
+    return (double)run->half_us / 1e6;
+}
+
 static double answered_s(const struct run *run)
 {
     return (double)run->answered_us / 1e6;
@@ -168,6 +175,7 @@ static void tell(struct dm_report *report, const struct run *runs, unsigned coun
     dm_report_told(report, "sessions that come back at once", "", sessions);
     dm_report_figure(report, "time until all are welcomed", "s", 5,
                      median_of(runs, count, welcomed_s));
+    dm_report_told(report, "  until half are", "s", median_of(runs, count, half_s));
     dm_report_told(report, "  until each has an answer, too", "s",
                    median_of(runs, count, answered_s));
     dm_report_told(report, "  handshakes refused with 503, and repeated", "",

@@ -82,10 +82,22 @@ void dm_load_watch(struct dm_load *load, int fd, bool publisher, uint32_t number
     DM_CHECK(epoll_ctl(load->epoll, EPOLL_CTL_ADD, fd, &event) == 0);
 }
 
+/* First until it is connected, then for what it gets. */
+void dm_load_watch_session(struct dm_load *load, uint32_t number, bool connected)
+{
+    struct epoll_event event = {.events = connected ? EPOLLIN : EPOLLOUT, .data.u64 = number};
+    int what = connected ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    DM_CHECK(epoll_ctl(load->epoll, what, load->sessions[number].fd, &event) == 0);
+}
+
 static void take_event(struct dm_load *load, uint64_t tag)
 {
     uint32_t number = (uint32_t)tag;
     bool publisher = tag >> 32;
+    if (!publisher && !load->sessions[number].connected) {
+        dm_session_connected(load, number);
+        return;
+    }
     int fd = publisher ? load->burst->publishers[number].fd : load->sessions[number].fd;
     ssize_t got = recv(fd, load->input, DM_INPUT_SIZE, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))

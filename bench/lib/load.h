@@ -53,7 +53,7 @@ struct dm_load {
     uint32_t refused_first, refused_count;
     uint64_t refusals; /* in all */
     uint32_t welcomes;
-    uint64_t welcomed_us; /* when the last one came */
+    uint64_t welcomed_us, welcomed_half_us; /* when the last one came; and the middle one */
     /* What open sessions get that is no envelope; NULL: that is counted as one. */
     void (*on_answer)(struct dm_load *load, uint32_t session, struct dm_slice text);
     void *self; /* on_answer's */
@@ -79,6 +79,7 @@ int dm_load_turn(struct dm_load *load, int timeout_ms) DM_MUST_CHECK;
 void dm_load_fail(struct dm_load *load, const char *format, ...) DM_PRINTF(2, 3);
 void dm_load_refused(struct dm_load *load, uint32_t number);
 void dm_load_watch(struct dm_load *load, int fd, bool publisher, uint32_t number);
+void dm_load_watch_session(struct dm_load *load, uint32_t number, bool connected);
 uint32_t dm_load_random(struct dm_load *load, uint32_t below);
 void dm_publisher_input(struct dm_load *load, uint32_t number, size_t len);
 void dm_publisher_frame(struct dm_load *load);

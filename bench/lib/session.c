@@ -43,20 +43,28 @@ static void write_handshake(struct dm_load *load, const struct dm_session *sessi
 int dm_session_connect(struct dm_load *load, uint32_t number)
 {
     struct dm_session *session = &load->sessions[number];
-    session->fd = dm_sock_connect(load->target->port, number);
+    session->fd = dm_sock_begin_connect(load->target->port, number);
     if (session->fd < 0) {
         dm_load_fail(load, "session %u cannot connect: %s", number, strerror(errno));
         return -1;
     }
-    write_handshake(load, session);
-    if (dm_sock_send_all(session->fd, load->scratch.bytes, load->scratch.len) != 0 ||
-        dm_sock_nonblocking(session->fd) != 0) {
-        dm_load_fail(load, "session %u cannot send its handshake: %s", number, strerror(errno));
-        return -1;
-    }
-    dm_load_watch(load, session->fd, false, number);
+    session->connected = false;
+    dm_load_watch_session(load, number, false);
     load->waiting++;
     return 0;
+}
+
+/* If it could not be connected, sending says why. */
+void dm_session_connected(struct dm_load *load, uint32_t number)
+{
+    struct dm_session *session = &load->sessions[number];
+    write_handshake(load, session);
+    if (dm_sock_send_all(session->fd, load->scratch.bytes, load->scratch.len) != 0) {
+        dm_load_fail(load, "session %u cannot send its handshake: %s", number, strerror(errno));
+        return;
+    }
+    session->connected = true;
+    dm_load_watch_session(load, number, true);
 }
 
 void dm_session_send(struct dm_load *load, struct dm_session *session, struct dm_slice text)
@@ -116,8 +124,9 @@ static bool take_welcome(struct dm_load *load, struct dm_session *session, struc
         load->resumes != (memmem(text.at, text.len, back, sizeof back - 1) != NULL))
         return false;
     session->welcomed = true;
-    load->welcomes++;
     load->welcomed_us = dm_clock_mono_us();
+    if (++load->welcomes == load->session_count / 2)
+        load->welcomed_half_us = load->welcomed_us;
     dm_session_send(
         load, session,
         load->resumes

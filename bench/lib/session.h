@@ -17,6 +17,7 @@ struct dm_session {
     int fd;
     uint32_t user;      /* 0-based: user-00001 is 0 */
     uint32_t frames;    /* text frames that came, since it connected */
+    bool connected;     /* the handshake is sent */
     bool upgraded;      /* the handshake is done */
     bool welcomed;      /* the native dialect's first frame is here */
     bool open;          /* the subscribe is in force: its ok is here, or the ping's pong */
@@ -29,6 +30,7 @@ enum { DM_USER_NAME_LEN = 10 };
 void dm_user_name(uint32_t user, char out[DM_USER_NAME_LEN + 1]);
 
 int dm_session_connect(struct dm_load *load, uint32_t number) DM_MUST_CHECK;
+void dm_session_connected(struct dm_load *load, uint32_t number);         /* or it cannot */
 void dm_session_input(struct dm_load *load, uint32_t number, size_t len); /* of load->input */
 
 /* Sends a text frame; a failure is the load's. */
