@@ -131,9 +131,8 @@ void dm_load_refused(struct dm_load *load, uint32_t number)
     load->waiting--;
 }
 
-/* Who is next to connect: `next`, which it counts up, or one that was refused; false: nobody now.
- */
-static bool take_next(struct dm_load *load, uint32_t *next, uint32_t *number)
+/* Who is to connect now, of the first `count` and of those that were refused; false: nobody. */
+static bool take_next(struct dm_load *load, uint32_t count, uint32_t *number)
 {
     uint32_t first = load->refused[load->refused_first];
     if (load->waiting >= load->at_once)
@@ -144,23 +143,30 @@ static bool take_next(struct dm_load *load, uint32_t *next, uint32_t *number)
         *number = first;
         return true;
     }
-    *number = *next;
-    return *next < load->session_count && (*next)++ < UINT32_MAX;
+    if (load->next >= count)
+        return false;
+    *number = load->next++;
+    return true;
 }
 
 int dm_load_connect(struct dm_load *load)
 {
+    return dm_load_connect_to(load, load->session_count);
+}
+
+int dm_load_connect_to(struct dm_load *load, uint32_t count)
+{
     uint64_t deadline = dm_clock_mono_ms() + CONNECT_MS;
-    for (uint32_t next = 0, number;
-         next < load->session_count || load->waiting || load->refused_count;) {
-        bool one = take_next(load, &next, &number);
+    while (load->next < count || load->waiting || load->refused_count) {
+        uint32_t number;
+        bool one = take_next(load, count, &number);
         if (one && dm_session_connect(load, number) != 0)
             return -1;
         if (dm_load_turn(load, one ? 0 : load->refused_count ? 1 : 100) != 0)
             return -1;
         if (dm_clock_mono_ms() > deadline) {
             dm_load_fail(load, "only %u of %u sessions connected in time",
-                         next - load->waiting - load->refused_count, load->session_count);
+                         load->next - load->waiting - load->refused_count, count);
             return -1;
         }
     }

@@ -45,6 +45,7 @@ struct dm_load {
     bool resumes; /* its sessions bring the secrets of dm_rows_fill */
     bool endless; /* tokens without an end */
     uint64_t random;
+    uint32_t next;    /* the first that has not begun to connect */
     uint32_t at_once; /* handshakes under way at most */
     uint32_t waiting; /* handshakes that are not answered yet */
     /* Comes again after a 503, as its Retry-After says; else one is a failure. */
@@ -66,9 +67,11 @@ void dm_load_init(struct dm_load *load, const struct dm_target *target, uint32_t
                   uint32_t users, bool acks);
 void dm_load_dispose(struct dm_load *load);
 
-/* Connects every session and subscribes it with one filter. These three return 0, or -1 with
+/* Connects every session and subscribes it with one filter. These return 0, or -1 with
  * the reason in load->failure. */
 int dm_load_connect(struct dm_load *load) DM_MUST_CHECK;
+/* Only until `count` of them are. */
+int dm_load_connect_to(struct dm_load *load, uint32_t count) DM_MUST_CHECK;
 int dm_load_publish(struct dm_load *load, const struct dm_plan *plan,
                     struct dm_outcome *outcome) DM_MUST_CHECK;
 
