@@ -1,9 +1,9 @@
 /*
- * dm-bench-rows DATABASE ATTACHMENT-BYTES ROWS A-COMMIT: the least that SQLite
+ * dm-bench-rows DATABASE SESSIONS ATTACHMENT-BYTES ROWS A-COMMIT: the least that SQLite
  * must do for the rows that the server writes. One thread, and the same upsert
  * of all sessions in the database in turn, A-COMMIT of them in a transaction;
  * WAL, synchronous=FULL, checkpoints as SQLite does them by itself. Prints
- * microseconds in all, p50 and p99 of a row (from its transaction's begin to
+ * microseconds in all and of CPU, p50 and p99 of a row (from its transaction's begin to
  * the end of its commit), and how many checkpoints that took.
  */
 #include <signal.h>
@@ -11,10 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "lib/rows.h"
+#include "lib/session.h"
 #include "lib/stats.h"
 
 enum { CHECKPOINT_PAGES = 1000 /* SQLite's own default */ };
@@ -70,9 +72,13 @@ static char *text_of(sqlite3_stmt *statement, int column)
                       (size_t)sqlite3_column_bytes(statement, column));
 }
 
-static void read_rows(struct loop *loop)
+/* Of those whom dm_rows_fill named: their names are the short ones. */
+static void read_rows(struct loop *loop, int most)
 {
-    sqlite3_stmt *all = prepare(loop, "SELECT id, slot, user_id, dialect, filters FROM session");
+    sqlite3_stmt *all = prepare(loop, "SELECT id, slot, user_id, dialect, filters FROM session"
+                                      " WHERE length(user_id) = ?1 ORDER BY user_id LIMIT ?2");
+    sqlite3_bind_int(all, 1, DM_USER_NAME_LEN);
+    sqlite3_bind_int(all, 2, most);
     while (sqlite3_step(all) == SQLITE_ROW) {
         loop->rows = dm_realloc(loop->rows, (loop->count + 1) * sizeof *loop->rows);
         struct row *row = &loop->rows[loop->count++];
@@ -83,18 +89,18 @@ static void read_rows(struct loop *loop)
         row->filters = text_of(all, 4);
     }
     sqlite3_finalize(all);
-    if (!loop->count)
-        give_up(loop, "there is no session");
+    if (loop->count != (uint32_t)most)
+        give_up(loop, "there are fewer sessions");
 }
 
-static void open_database(struct loop *loop, const char *path)
+static void open_database(struct loop *loop, const char *path, int sessions)
 {
     if (sqlite3_open_v2(path, &loop->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
         sqlite3_exec(loop->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", NULL, NULL,
                      NULL) != SQLITE_OK)
         give_up(loop, path);
     sqlite3_wal_hook(loop->db, checkpoint, loop);
-    read_rows(loop);
+    read_rows(loop, sessions);
     loop->begin = prepare(loop, "BEGIN IMMEDIATE");
     loop->commit = prepare(loop, "COMMIT");
     loop->save = prepare(
@@ -120,11 +126,18 @@ static void save_next(struct loop *loop)
     run(loop, loop->save);
 }
 
+static uint64_t cpu_us(void)
+{
+    struct timespec cpu;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    return (uint64_t)cpu.tv_sec * 1000000u + (uint64_t)cpu.tv_nsec / 1000u;
+}
+
 /* All rows of a commit have its latency. */
 static void write_all(struct loop *loop, uint32_t commits, uint32_t a_commit)
 {
     uint32_t *us = dm_calloc(commits, sizeof *us);
-    uint64_t start = dm_clock_mono_us();
+    uint64_t cpu = cpu_us(), start = dm_clock_mono_us();
     for (uint32_t i = 0; i < commits; i++) {
         uint64_t began = dm_clock_mono_us();
         run(loop, loop->begin);
@@ -135,8 +148,10 @@ static void write_all(struct loop *loop, uint32_t commits, uint32_t a_commit)
     }
     uint64_t wall = dm_clock_mono_us() - start;
     dm_stats_sort_u32(us, commits);
-    printf("%llu %u %u %u\n", (unsigned long long)wall, dm_stats_at_u32(us, commits, 0.50),
-           dm_stats_at_u32(us, commits, 0.99), loop->checkpoints);
+    cpu = cpu_us() - cpu;
+    printf("%llu %llu %u %u %u\n", (unsigned long long)wall, (unsigned long long)cpu,
+           dm_stats_at_u32(us, commits, 0.50), dm_stats_at_u32(us, commits, 0.99),
+           loop->checkpoints);
     free(us);
 }
 
@@ -159,18 +174,18 @@ int main(int argc, char **argv)
 {
     struct loop loop = {.count = 0};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (argc != 5) {
-        fprintf(stderr, "usage: dm-bench-rows DATABASE ATTACHMENT-BYTES ROWS A-COMMIT\n");
+    if (argc != 6) {
+        fprintf(stderr, "usage: dm-bench-rows DATABASE SESSIONS ATTACHMENT-BYTES ROWS A-COMMIT\n");
         return 2;
     }
-    loop.attachment_len = strtoul(argv[2], NULL, 10);
-    uint32_t rows = (uint32_t)strtoul(argv[3], NULL, 10);
-    uint32_t a_commit = (uint32_t)strtoul(argv[4], NULL, 10);
+    loop.attachment_len = strtoul(argv[3], NULL, 10);
+    uint32_t rows = (uint32_t)strtoul(argv[4], NULL, 10);
+    uint32_t a_commit = (uint32_t)strtoul(argv[5], NULL, 10);
     if (!a_commit || rows < a_commit) {
         fprintf(stderr, "dm-bench-rows: there is nothing to write\n");
         return 2;
     }
-    open_database(&loop, argv[1]);
+    open_database(&loop, argv[1], (int)strtol(argv[2], NULL, 10));
     write_all(&loop, rows / a_commit, a_commit);
     close_database(&loop);
     return 0;

@@ -21,11 +21,16 @@ void dm_rows_secret(uint32_t user, char out[DM_RESUME_SECRET_LEN + 1])
 
 void dm_rows_attachment(struct dm_buf *out, size_t len, uint32_t number)
 {
-    size_t start = out->len;
-    dm_buf_printf(out, "{\"number\":%u,\"text\":\"", number);
-    while (out->len - start + 2 < len)
-        dm_buf_add_byte(out, 'x');
-    dm_buf_lit(out, "\"}");
+    static const char head[] = "{\"number\":\"0000000000\",\"text\":\"", end[] = "\"}";
+    enum { DIGITS_END = 21, HEAD = sizeof head - 1, END = sizeof end - 1 };
+    DM_CHECK(len >= HEAD + END);
+    char *at = dm_buf_reserve(out, len);
+    memcpy(at, head, HEAD);
+    memset(at + HEAD, 'x', len - HEAD - END);
+    memcpy(at + len - END, end, END);
+    for (char *digit = at + DIGITS_END; number; number /= 10)
+        *--digit = (char)('0' + number % 10);
+    out->len += len;
 }
 
 static int complain(sqlite3 *db, const char *what)

@@ -33,7 +33,7 @@ int dm_rows_count(const char *folder, const char *user, struct dm_slice attachme
 enum { DM_RESUME_SECRET_LEN = 32 };
 void dm_rows_secret(uint32_t user, char out[DM_RESUME_SECRET_LEN + 1]);
 
-/* Appends JSON of `len` bytes, at least 32, other JSON for each number. */
+/* Appends JSON of `len` bytes, at least 40, other JSON for each number. */
 void dm_rows_attachment(struct dm_buf *out, size_t len, uint32_t number);
 
 #endif
