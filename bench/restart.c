@@ -28,7 +28,7 @@ struct run {
     uint64_t half_us;            /* and to the middle one */
     uint64_t answered_us;        /* and to the last answer to what they sent then */
     uint64_t cpu_ns;             /* the server's meanwhile */
-    uint64_t refusals;           /* handshakes answered 503: come again in a second */
+    uint64_t refusals; /* handshakes answered 503, or reset: they come again in a second */
     double resumes;
 };
 
@@ -178,7 +178,7 @@ static void tell(struct dm_report *report, const struct run *runs, unsigned coun
     dm_report_told(report, "  until half are", "s", median_of(runs, count, half_s));
     dm_report_told(report, "  until each has an answer, too", "s",
                    median_of(runs, count, answered_s));
-    dm_report_told(report, "  handshakes refused with 503, and repeated", "",
+    dm_report_told(report, "  handshakes refused, and repeated", "",
                    median_of(runs, count, refusals));
     dm_report_told(report, "  CPU of the server meanwhile", "s", median_of(runs, count, cpu_s));
 }

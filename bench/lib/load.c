@@ -102,7 +102,10 @@ static void take_event(struct dm_load *load, uint64_t tag)
     ssize_t got = recv(fd, load->input, DM_INPUT_SIZE, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (got <= 0)
+    if (got <= 0 && !publisher && load->patient && !load->sessions[number].upgraded) {
+        dm_buf_dispose(&load->sessions[number].rest);
+        dm_load_refused(load, number); /* by the kernel, whose queue was full */
+    } else if (got <= 0)
         dm_load_fail(load, "%s %u lost its connection: %s", publisher ? "publisher" : "session",
                      number, got ? strerror(errno) : "closed by the server");
     else if (publisher)

@@ -48,7 +48,8 @@ struct dm_load {
     uint32_t next;    /* the first that has not begun to connect */
     uint32_t at_once; /* handshakes under way at most */
     uint32_t waiting; /* handshakes that are not answered yet */
-    /* Comes again after a 503, as its Retry-After says; else one is a failure. */
+    /* Those whose handshake is answered 503, or reset, come again after a second, as Retry-After
+     * says; else that is a failure. */
     bool patient;
     uint32_t *refused; /* a ring of those that will, in the order of their session.again_ms */
     uint32_t refused_first, refused_count;

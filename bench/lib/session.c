@@ -60,7 +60,10 @@ void dm_session_connected(struct dm_load *load, uint32_t number)
     struct dm_session *session = &load->sessions[number];
     write_handshake(load, session);
     if (dm_sock_send_all(session->fd, load->scratch.bytes, load->scratch.len) != 0) {
-        dm_load_fail(load, "session %u cannot send its handshake: %s", number, strerror(errno));
+        if (load->patient)
+            dm_load_refused(load, number);
+        else
+            dm_load_fail(load, "session %u cannot send its handshake: %s", number, strerror(errno));
         return;
     }
     session->connected = true;
