@@ -10,7 +10,7 @@
 struct dm_bench_options {
     struct dm_target_place place;
     unsigned runs;     /* of each load, server and floor in turn */
-    unsigned sessions; /* of `idle` */
+    unsigned sessions; /* of `idle`, `wake` and `restart` */
     bool strict;       /* a missed figure is a failure */
 };
 
@@ -19,5 +19,8 @@ enum dm_bench_end { DM_BENCH_REACHED, DM_BENCH_MISSED, DM_BENCH_FAILED };
 enum dm_bench_end dm_bench_idle(const struct dm_bench_options *options);
 enum dm_bench_end dm_bench_fanout(const struct dm_bench_options *options);
 enum dm_bench_end dm_bench_ack(const struct dm_bench_options *options);
+enum dm_bench_end dm_bench_durable(const struct dm_bench_options *options);
+enum dm_bench_end dm_bench_wake(const struct dm_bench_options *options);
+enum dm_bench_end dm_bench_restart(const struct dm_bench_options *options);
 
 #endif

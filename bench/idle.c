@@ -2,7 +2,9 @@
  * idle: many users with one session and one filter each, all asleep. What the
  * server's resident memory has grown by since it was empty, a session; where
  * it went; and that each of them is still there: a publish to random ones
- * arrives.
+ * arrives. The same with native sessions, which can be resumed: that may cost
+ * nothing. Their tokens have no end; once more with tokens that do, because
+ * then a session has a timer.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,14 +22,23 @@ enum {
     ASKED_BYTES = 160,
     ASLEEP_MS = 15000,
     STEADY_MS = 2000,
+    EARLY_PART = 4, /* so many of the sessions come first: what there is once is paid by then */
     SETTLE_MS = 10000,
     STEADY_BYTES = 65536,
     CHECKED = 50
 };
 
+enum kind { HOPEFLOW, NATIVE, NATIVE_ENDING, FLOOR, KINDS };
+static const char *const kinds[KINDS] = {"server", "server, native",
+                                         "server, native, tokens that end", "floor"};
+
+/* No more, within what two runs of the same differ by. */
+static const double NATIVE_MOST = 1.05;
+
 struct run {
-    struct dm_memory before, after;
-    double bytes; /* a session */
+    struct dm_memory before, early, after; /* without a session, with some, with all */
+    double bytes;                          /* a session */
+    double further_bytes;                  /* a session, of those that came after `early` */
     uint64_t connect_ms, asleep_ms, settled_ms;
     uint64_t wake_us; /* p50 of a publish to a user that sleeps */
 };
@@ -39,21 +50,21 @@ static int say(const struct dm_load *load)
 }
 
 /* Until every session's subscribe is handled and every user sleeps again. */
-static int wait_asleep(struct dm_load *load)
+static int wait_asleep(struct dm_load *load, uint32_t count)
 {
     uint64_t deadline = dm_clock_mono_ms() + ASLEEP_MS;
     double asleep = 0, frames = 0;
     while (dm_clock_mono_ms() < deadline) {
         frames = dm_scrape(load->target, "dormouse_frames_received_total", "");
         asleep = dm_scrape(load->target, "dormouse_objects", "state=\"asleep\"");
-        if (asleep >= load->session_count && frames >= load->session_count)
+        if (asleep >= count && frames >= count)
             return 0;
         if (dm_load_turn(load, 0) != 0)
             return -1;
         usleep(50000);
     }
-    dm_load_fail(load, "%.0f of %u users asleep in time, %.0f subscribes handled", asleep,
-                 load->session_count, frames);
+    dm_load_fail(load, "%.0f of %u users asleep in time, %.0f subscribes handled", asleep, count,
+                 frames);
     return -1;
 }
 
@@ -94,17 +105,23 @@ static int settle(pid_t pid, struct dm_memory *memory)
 
 static int measure(struct dm_target *target, struct dm_load *load, struct run *run)
 {
+    uint32_t all = load->session_count, early = all / EARLY_PART;
+    if (dm_memory_read(target->child.pid, &run->before) != 0 ||
+        dm_load_connect_to(load, early) != 0 || (!target->floor && wait_asleep(load, early) != 0) ||
+        settle(target->child.pid, &run->early) != 0)
+        return -1;
     uint64_t start = dm_clock_mono_ms();
-    if (dm_memory_read(target->child.pid, &run->before) != 0 || dm_load_connect(load) != 0)
+    if (dm_load_connect(load) != 0)
         return -1;
     run->connect_ms = dm_clock_mono_ms() - start;
-    if (!target->floor && wait_asleep(load) != 0)
+    if (!target->floor && wait_asleep(load, all) != 0)
         return -1;
     run->asleep_ms = dm_clock_mono_ms() - start;
     if (settle(target->child.pid, &run->after) != 0)
         return -1;
     run->settled_ms = dm_clock_mono_ms() - start;
     run->bytes = ((double)run->after.rss - (double)run->before.rss) / load->session_count;
+    run->further_bytes = ((double)run->after.rss - (double)run->early.rss) / (double)(all - early);
     return target->floor ? 0 : check_alive(load, run);
 }
 
@@ -112,12 +129,13 @@ static void write_run(struct dm_report *report, const char *kind, unsigned pair,
                       const struct run *run)
 {
     dm_report_run(report, kind, pair);
-    dm_buf_printf(&report->runs,
-                  ",\"bytes_a_session\":%.2f,\"rss_before\":%" PRIu64 ",\"rss_after\":%" PRIu64
-                  ",\"pss_before\":%" PRIu64 ",\"pss_after\":%" PRIu64
-                  ",\"anonymous_before\":%" PRIu64 ",\"anonymous_after\":%" PRIu64,
-                  run->bytes, run->before.rss, run->after.rss, run->before.pss, run->after.pss,
-                  run->before.anonymous, run->after.anonymous);
+    dm_buf_printf(
+        &report->runs,
+        ",\"bytes_a_session\":%.2f,\"bytes_a_further_session\":%.2f,\"rss_before\":%" PRIu64
+        ",\"rss_after\":%" PRIu64 ",\"pss_before\":%" PRIu64 ",\"pss_after\":%" PRIu64
+        ",\"anonymous_before\":%" PRIu64 ",\"anonymous_after\":%" PRIu64,
+        run->bytes, run->further_bytes, run->before.rss, run->after.rss, run->before.pss,
+        run->after.pss, run->before.anonymous, run->after.anonymous);
     for (enum dm_memory_part part = 0; part < DM_MEMORY_PARTS; part++)
         dm_buf_printf(&report->runs, ",\"%s_before\":%" PRIu64 ",\"%s_after\":%" PRIu64,
                       dm_memory_part_name(part), run->before.parts[part], dm_memory_part_name(part),
@@ -128,24 +146,26 @@ static void write_run(struct dm_report *report, const char *kind, unsigned pair,
                   run->connect_ms, run->asleep_ms, run->settled_ms, run->wake_us);
 }
 
-static int run_one(const struct dm_bench_options *options, bool floor, unsigned pair,
+static int run_one(const struct dm_bench_options *options, enum kind kind, unsigned pair,
                    struct dm_report *report, struct run *run)
 {
     static const char *const settings[] = {"HIBERNATE_AFTER=1s", NULL};
     struct dm_target target;
     struct dm_load load;
     *run = (struct run){.bytes = 0};
-    floor = floor || options->place.floors_alone;
+    bool floor = kind == FLOOR || options->place.floors_alone;
     int err = floor ? dm_target_start_floor(&target, &options->place, false, 204)
                     : dm_target_start_server(&target, &options->place, settings);
     if (err != 0)
         return err;
     dm_load_init(&load, &target, options->sessions, options->sessions, false);
+    load.native = !floor && kind != HOPEFLOW;
+    load.endless = kind == NATIVE;
     err = measure(&target, &load, run);
     if (err != 0)
         say(&load);
     else
-        write_run(report, floor ? "floor" : "server", pair, run);
+        write_run(report, kinds[kind], pair, run);
     dm_target_stop(&target);
     dm_load_dispose(&load);
     return err;
@@ -168,8 +188,9 @@ static void tell_parts(struct dm_report *report, const struct run *runs, unsigne
                            sessions);
     }
     dm_report_told(report, "the empty server's RSS", "MB", (double)typical->before.rss / 1e6);
-    dm_report_told(report, "time to connect all", "s", (double)typical->connect_ms / 1e3);
-    dm_report_told(report, "time until all sleep", "s", (double)typical->asleep_ms / 1e3);
+    dm_report_told(report, "time to connect three quarters", "s",
+                   (double)typical->connect_ms / 1e3);
+    dm_report_told(report, "time until these sleep", "s", (double)typical->asleep_ms / 1e3);
     dm_report_told(report, "p50 of a publish that wakes its user", "ms",
                    (double)typical->wake_us / 1e3);
 }
@@ -182,26 +203,47 @@ static double median_bytes(const struct run *runs, unsigned count)
     return dm_stats_median(bytes, count);
 }
 
+static double median_further_bytes(const struct run *runs, unsigned count)
+{
+    double bytes[DM_RUNS_MAX] = {0};
+    for (unsigned i = 0; i < count; i++)
+        bytes[i] = runs[i].further_bytes;
+    return dm_stats_median(bytes, count);
+}
+
+static void tell(struct dm_report *report, struct run runs[KINDS][DM_RUNS_MAX],
+                 const struct dm_bench_options *options)
+{
+    double medians[KINDS], further[KINDS];
+    for (enum kind kind = 0; kind < KINDS; kind++) {
+        medians[kind] = median_bytes(runs[kind], options->runs);
+        further[kind] = median_further_bytes(runs[kind], options->runs);
+    }
+    dm_report_told(report, "sessions, a user and a filter each", "", options->sessions);
+    dm_report_figure(report, "RSS a session asleep, without the kernel's", "bytes", ASKED_BYTES,
+                     medians[HOPEFLOW]);
+    tell_parts(report, runs[HOPEFLOW], options->runs, medians[HOPEFLOW], options->sessions);
+    dm_report_told(report, "RSS a session, floor", "bytes", medians[FLOOR]);
+    dm_report_figure(report, "a further one that can be resumed, over others", "x", NATIVE_MOST,
+                     further[NATIVE] / further[HOPEFLOW]);
+    dm_report_told(report, "  a further hopeflow session", "bytes", further[HOPEFLOW]);
+    dm_report_told(report, "  a further native session", "bytes", further[NATIVE]);
+    dm_report_told(report, "  the same, with a token that ends", "bytes", further[NATIVE_ENDING]);
+    dm_report_told(report, "RSS a native session, all of them", "bytes", medians[NATIVE]);
+    dm_report_told(report, "  the same, with tokens that end", "bytes", medians[NATIVE_ENDING]);
+}
+
 enum dm_bench_end dm_bench_idle(const struct dm_bench_options *options)
 {
-    struct run server[DM_RUNS_MAX], floor[DM_RUNS_MAX];
+    static struct run runs[KINDS][DM_RUNS_MAX];
     struct dm_report report;
     int err = 0;
     dm_report_init(&report, "idle", &options->place);
-    for (unsigned i = 0; i < options->runs && err == 0; i++) {
-        err = run_one(options, false, i, &report, &server[i]);
-        if (err == 0)
-            err = run_one(options, true, i, &report, &floor[i]);
-    }
-    if (err == 0) {
-        double median = median_bytes(server, options->runs);
-        dm_report_told(&report, "sessions, a user and a filter each", "", options->sessions);
-        dm_report_figure(&report, "RSS a session asleep, without the kernel's", "bytes",
-                         ASKED_BYTES, median);
-        tell_parts(&report, server, options->runs, median, options->sessions);
-        dm_report_told(&report, "RSS a session, floor", "bytes",
-                       median_bytes(floor, options->runs));
-    }
+    for (unsigned i = 0; i < options->runs; i++)
+        for (enum kind kind = 0; kind < KINDS && err == 0; kind++)
+            err = run_one(options, kind, i, &report, &runs[kind][i]);
+    if (err == 0)
+        tell(&report, runs, options);
     bool missed = report.missed;
     if (dm_report_finish(&report, &options->place) != 0 || err != 0)
         return DM_BENCH_FAILED;

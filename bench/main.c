@@ -19,12 +19,15 @@ enum { BENCH_SECONDS = 600, SOCKETS_MAX = 18000, SPARE_FILES = 200 };
 static const struct bench {
     const char *name;
     enum dm_bench_end (*run)(const struct dm_bench_options *);
-} benches[] = {{"idle", dm_bench_idle}, {"fanout", dm_bench_fanout}, {"ack", dm_bench_ack}};
+} benches[] = {{"idle", dm_bench_idle}, {"fanout", dm_bench_fanout},
+               {"ack", dm_bench_ack},   {"durable", dm_bench_durable},
+               {"wake", dm_bench_wake}, {"restart", dm_bench_restart}};
 
 static const char usage[] =
-    "usage: dm-bench [options] BUILD-FOLDER [idle] [fanout] [ack]\n"
+    "usage: dm-bench [options] BUILD-FOLDER [name...]\n"
+    "  the names: idle fanout ack durable wake restart; none: all of them\n"
     "  --runs N      of the server and the floor each, in turn (5)\n"
-    "  --sessions N  of the idle bench (18000)\n"
+    "  --sessions N  of idle, wake and restart (18000)\n"
     "  --shards N    the server's (its default)\n"
     "  --strict      exit with 1 if a figure is missed\n"
     "  --server P    the server's program (BUILD-FOLDER/dormouse)\n"
@@ -125,7 +128,7 @@ static int run_benches(const struct dm_bench_options *options, int count, char *
     bool missed = false, failed = false;
     if (options->place.floors_alone)
         printf("Floors alone: what is called the server below is the floor as well.\n");
-    printf("%-7s %-46s %10s %10s\n", "bench", "figure (medians)", "at most", "reached");
+    printf("%-7s %-46s %10s %10s\n", "bench", "figure (medians)", "asked", "reached");
     for (size_t i = 0; i < DM_COUNT(benches); i++) {
         if (!is_named(benches[i].name, count, names))
             continue;
@@ -141,7 +144,7 @@ static int run_benches(const struct dm_bench_options *options, int count, char *
 
 int main(int argc, char **argv)
 {
-    char server[512], floor[512], out[512];
+    char server[512], floor[512], rows[512], out[512];
     struct dm_bench_options options = {.runs = 5, .sessions = SOCKETS_MAX};
     if (read_options(argc, argv, &options) != 0) {
         fputs(usage, stderr);
@@ -150,10 +153,12 @@ int main(int argc, char **argv)
     const char *build = argv[optind++];
     snprintf(server, sizeof server, "%s/dormouse", build);
     snprintf(floor, sizeof floor, "%s/bench/dm-bench-floor", build);
+    snprintf(rows, sizeof rows, "%s/bench/dm-bench-rows", build);
     snprintf(out, sizeof out, "%s/bench", build);
     if (!options.place.server)
         options.place.server = server;
     options.place.floor = floor;
+    options.place.rows = rows;
     options.place.out = out;
     mkdir(out, 0755);
     signal(SIGPIPE, SIG_IGN);

@@ -18,6 +18,11 @@ struct dm_plan {
     const char *payload;  /* JSON */
     const char *must_say; /* in each answer of the real server */
     uint32_t copies;      /* frames that each publish must bring: the sessions a user */
+
+    /* One publisher to one session a user: the users in this order instead of at random, each
+     * after the frame of the one before, and the time until each frame. */
+    const uint32_t *order;
+    uint32_t *frame_us;
 };
 
 struct dm_outcome {
@@ -35,9 +40,25 @@ struct dm_load {
     struct dm_session *sessions;
     char *input; /* what any socket brings lands here first */
     struct dm_buf scratch;
-    bool acks; /* answer each envelope */
+    bool acks;    /* answer each envelope */
+    bool native;  /* the native dialect */
+    bool resumes; /* its sessions bring the secrets of dm_rows_fill */
+    bool endless; /* tokens without an end */
     uint64_t random;
+    uint32_t next;    /* the first that has not begun to connect */
+    uint32_t at_once; /* handshakes under way at most */
     uint32_t waiting; /* handshakes that are not answered yet */
+    /* Those whose handshake is answered 503, or reset, come again after a second, as Retry-After
+     * says; else that is a failure. */
+    bool patient;
+    uint32_t *refused; /* a ring of those that will, in the order of their session.again_ms */
+    uint32_t refused_first, refused_count;
+    uint64_t refusals; /* in all */
+    uint32_t welcomes;
+    uint64_t welcomed_us, welcomed_half_us; /* when the last one came; and the middle one */
+    /* What open sessions get that is no envelope; NULL: that is counted as one. */
+    void (*on_answer)(struct dm_load *load, uint32_t session, struct dm_slice text);
+    void *self; /* on_answer's */
     uint64_t frames, frame_bytes;
     char failure[256];      /* "" while all is well */
     struct dm_burst *burst; /* under way */
@@ -47,9 +68,11 @@ void dm_load_init(struct dm_load *load, const struct dm_target *target, uint32_t
                   uint32_t users, bool acks);
 void dm_load_dispose(struct dm_load *load);
 
-/* Connects every session and subscribes it with one filter. These three return 0, or -1 with
+/* Connects every session and subscribes it with one filter. These return 0, or -1 with
  * the reason in load->failure. */
 int dm_load_connect(struct dm_load *load) DM_MUST_CHECK;
+/* Only until `count` of them are. */
+int dm_load_connect_to(struct dm_load *load, uint32_t count) DM_MUST_CHECK;
 int dm_load_publish(struct dm_load *load, const struct dm_plan *plan,
                     struct dm_outcome *outcome) DM_MUST_CHECK;
 
@@ -58,9 +81,12 @@ int dm_load_turn(struct dm_load *load, int timeout_ms) DM_MUST_CHECK;
 
 /* Private to the load's files. */
 void dm_load_fail(struct dm_load *load, const char *format, ...) DM_PRINTF(2, 3);
+void dm_load_refused(struct dm_load *load, uint32_t number);
 void dm_load_watch(struct dm_load *load, int fd, bool publisher, uint32_t number);
+void dm_load_watch_session(struct dm_load *load, uint32_t number, bool connected);
 uint32_t dm_load_random(struct dm_load *load, uint32_t below);
 void dm_publisher_input(struct dm_load *load, uint32_t number, size_t len);
+void dm_publisher_frame(struct dm_load *load);
 
 enum { DM_INPUT_SIZE = 256 * 1024 };
 

@@ -33,13 +33,15 @@ static void write_request(struct dm_load *load, struct dm_burst *burst, uint32_t
 static void post(struct dm_load *load, struct dm_publisher *publisher)
 {
     struct dm_burst *burst = load->burst;
-    if (burst->posted == burst->plan->publishes)
+    bool one_by_one = burst->plan->order != NULL;
+    if (burst->posted == burst->plan->publishes || (one_by_one && burst->arrived < burst->posted))
         return;
-    uint32_t user = dm_load_random(load, load->users);
+    const struct dm_plan *plan = burst->plan;
+    uint32_t user = plan->order ? plan->order[burst->posted] : dm_load_random(load, load->users);
     write_request(load, burst, user);
     burst->posted++;
     burst->expected[user]++;
-    publisher->posted_us = dm_clock_mono_us();
+    publisher->posted_us = burst->posted_us = dm_clock_mono_us();
     if (dm_sock_send_all(publisher->fd, burst->request.bytes, burst->request.len) != 0)
         dm_load_fail(load, "a publisher cannot send: %s", strerror(errno));
 }
@@ -70,6 +72,16 @@ void dm_publisher_input(struct dm_load *load, uint32_t number, size_t len)
     publisher->posted_us = 0;
     dm_buf_consume(&publisher->in, (size_t)size);
     post(load, publisher);
+}
+
+void dm_publisher_frame(struct dm_load *load)
+{
+    struct dm_burst *burst = load->burst;
+    if (!burst->plan->order || burst->arrived == burst->posted)
+        return;
+    burst->plan->frame_us[burst->arrived++] = (uint32_t)(dm_clock_mono_us() - burst->posted_us);
+    if (burst->answered == burst->posted)
+        post(load, &burst->publishers[0]);
 }
 
 static int open_publishers(struct dm_load *load, struct dm_burst *burst)

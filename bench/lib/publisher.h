@@ -16,7 +16,8 @@ struct dm_publisher {
 struct dm_burst {
     const struct dm_plan *plan;
     struct dm_publisher *publishers;
-    uint32_t posted, answered;
+    uint32_t posted, answered, arrived;
+    uint64_t posted_us;     /* the last one */
     uint32_t *latencies_us; /* by order of the answers */
     uint32_t *expected;     /* a user: frames that each of its sessions must get */
     struct dm_buf request;

@@ -77,19 +77,34 @@ static int places(double value)
     return value < 10 && value > -10 ? 3 : value < 1000 ? 1 : 0;
 }
 
-void dm_report_figure(struct dm_report *report, const char *name, const char *unit, double asked,
-                      double reached)
+static void judge(struct dm_report *report, const char *name, const char *unit, bool least,
+                  double asked, double reached)
 {
-    bool pass = reached <= asked;
-    printf("%-7s %-46s %10.2f %10.*f  %-8s %s\n", report->bench, name, asked, places(reached),
+    bool pass = least ? reached >= asked : reached <= asked;
+    char bound[32];
+    snprintf(bound, sizeof bound, "%s %.2f", least ? ">=" : "<=", asked);
+    printf("%-7s %-46s %10s %10.*f  %-8s %s\n", report->bench, name, bound, places(reached),
            reached, unit, pass ? "PASS" : "MISS");
     fflush(stdout);
     report->missed = report->missed || !pass;
     snprintf(report->heading, sizeof report->heading, "%s", name);
     separate(&report->figures);
     dm_buf_printf(&report->figures,
-                  "{\"name\":\"%s\",\"unit\":\"%s\",\"at_most\":%.6g,\"reached\":%.6g,\"pass\":%s}",
-                  name, unit, asked, reached, pass ? "true" : "false");
+                  "{\"name\":\"%s\",\"unit\":\"%s\",\"%s\":%.6g,\"reached\":%.6g,\"pass\":%s}",
+                  name, unit, least ? "at_least" : "at_most", asked, reached,
+                  pass ? "true" : "false");
+}
+
+void dm_report_figure(struct dm_report *report, const char *name, const char *unit, double asked,
+                      double reached)
+{
+    judge(report, name, unit, false, asked, reached);
+}
+
+void dm_report_least(struct dm_report *report, const char *name, const char *unit, double asked,
+                     double reached)
+{
+    judge(report, name, unit, true, asked, reached);
 }
 
 /* An indented name belongs to the figure before it that is not indented. */

@@ -23,6 +23,9 @@ void dm_report_init(struct dm_report *report, const char *bench,
 /* A figure with a target: at most `asked`. */
 void dm_report_figure(struct dm_report *report, const char *name, const char *unit, double asked,
                       double reached);
+/* The same, at least `asked`. */
+void dm_report_least(struct dm_report *report, const char *name, const char *unit, double asked,
+                     double reached);
 /* A figure that is only told; one whose name is indented belongs to the one above. */
 void dm_report_told(struct dm_report *report, const char *name, const char *unit, double reached);
 

@@ -33,9 +33,9 @@ uint16_t dm_sock_free_port(void)
     return ntohs(address.sin_port);
 }
 
-int dm_sock_connect(uint16_t port, uint32_t spread)
+static int begin(uint16_t port, uint32_t spread, int flags)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
     if (fd < 0)
         return -1;
     int on = 1;
@@ -47,12 +47,22 @@ int dm_sock_connect(uint16_t port, uint32_t spread)
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (bind(fd, (struct sockaddr *)&from, sizeof from) == 0 &&
-        connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+        (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS))
         return fd;
     int err = errno;
     close(fd);
     errno = err;
     return -1;
+}
+
+int dm_sock_connect(uint16_t port, uint32_t spread)
+{
+    return begin(port, spread, 0);
+}
+
+int dm_sock_begin_connect(uint16_t port, uint32_t spread)
+{
+    return begin(port, spread, SOCK_NONBLOCK);
 }
 
 int dm_sock_nonblocking(int fd)

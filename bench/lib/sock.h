@@ -17,6 +17,9 @@ uint16_t dm_sock_free_port(void);
  * the source address. -1 and errno. */
 int dm_sock_connect(uint16_t port, uint32_t spread) DM_MUST_CHECK;
 
+/* The same, but not blocking and perhaps not connected yet: it is once it can be written to. */
+int dm_sock_begin_connect(uint16_t port, uint32_t spread) DM_MUST_CHECK;
+
 int dm_sock_nonblocking(int fd) DM_MUST_CHECK;
 
 /* Waits where the socket is full. 0, or -1 and errno. */

@@ -13,7 +13,7 @@
 #include "lib/http.h"
 #include "lib/sock.h"
 
-enum { ENVIRONMENT_MAX = 24, READY_MS = 10000 };
+enum { ENVIRONMENT_MAX = 24, READY_MS = 30000, ASK_AGAIN_US = 2000 };
 
 struct environment {
     char *lines[ENVIRONMENT_MAX + 1];
@@ -43,13 +43,15 @@ static int start(struct dm_target *target, const struct dm_target_place *place, 
     struct dm_buf body = DM_BUF_INIT;
     int status = 0;
     snprintf(log, sizeof log, "%s/%s.log", place->out, target->floor ? "floor" : "server");
+    uint64_t began = dm_clock_mono_us();
     int err = dm_child_start(&target->child, argv, environment->lines, log);
     uint64_t deadline = dm_clock_mono_ms() + READY_MS;
     while (err == 0 && status != 200 && dm_child_alive(&target->child) &&
            dm_clock_mono_ms() < deadline) {
-        usleep(20000);
+        usleep(ASK_AGAIN_US);
         status = dm_http_get(target->port, ready_path, &body);
     }
+    target->ready_us = dm_clock_mono_us() - began;
     dm_buf_dispose(&body);
     forget(environment);
     if (status == 200)
@@ -74,8 +76,7 @@ static void settings_of(struct dm_target *target, const struct dm_target_place *
         set(environment, "DORMOUSE_%s", *settings);
 }
 
-int dm_target_start_server(struct dm_target *target, const struct dm_target_place *place,
-                           const char *const settings[])
+static int make(struct dm_target *target, const struct dm_target_place *place)
 {
     *target = (struct dm_target){.port = dm_sock_free_port()};
     dm_secret_make(target->secret);
@@ -85,11 +86,30 @@ int dm_target_start_server(struct dm_target *target, const struct dm_target_plac
         fprintf(stderr, "cannot make %s: %s\n", target->folder, strerror(errno));
         return -1;
     }
+    return 0;
+}
+
+int dm_target_start_again(struct dm_target *target, const struct dm_target_place *place,
+                          const char *const settings[])
+{
     struct environment environment = {.count = 0};
     settings_of(target, place, settings, &environment);
     char program[512], verb[] = "serve";
     snprintf(program, sizeof program, "%s", place->server);
     return start(target, place, (char *[]){program, verb, NULL}, &environment, "/readyz");
+}
+
+int dm_target_start_server(struct dm_target *target, const struct dm_target_place *place,
+                           const char *const settings[])
+{
+    return make(target, place) != 0 ? -1 : dm_target_start_again(target, place, settings);
+}
+
+int dm_target_make_database(struct dm_target *target, const struct dm_target_place *place)
+{
+    int err = dm_target_start_server(target, place, (const char *const[]){NULL});
+    dm_child_stop(&target->child);
+    return err;
 }
 
 int dm_target_start_floor(struct dm_target *target, const struct dm_target_place *place, bool acks,

@@ -30,16 +30,19 @@ void dm_secret_make(char out[DM_SECRET_LEN + 1])
         snprintf(out + 2 * i, 3, "%02x", bytes[i]);
 }
 
-void dm_token_mint(struct dm_buf *out, const char *secret, const char *user)
+void dm_token_mint(struct dm_buf *out, const char *secret, const char *user, unsigned seconds)
 {
     static const char head[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
     char claims[256];
     unsigned char mac[EVP_MAX_MD_SIZE];
     unsigned mac_len = 0;
     uint64_t now = dm_clock_wall_ms() / 1000;
-    int len = snprintf(claims, sizeof claims,
-                       "{\"userId\":\"%s\",\"iat\":%" PRIu64 ",\"exp\":%" PRIu64 "}", user, now,
-                       now + 3600);
+    int len = snprintf(claims, sizeof claims, "{\"userId\":\"%s\",\"iat\":%" PRIu64, user, now);
+    size_t room = sizeof claims - (size_t)len;
+    if (seconds)
+        len += snprintf(claims + len, room, ",\"exp\":%" PRIu64 "}", now + seconds);
+    else
+        len += snprintf(claims + len, room, "}");
     size_t start = out->len;
     add_base64url(out, (const unsigned char *)head, sizeof head - 1);
     dm_buf_add_byte(out, '.');

@@ -11,7 +11,7 @@ enum { DM_SECRET_LEN = 48 }; /* characters */
 
 void dm_secret_make(char out[DM_SECRET_LEN + 1]); /* hex, NUL-terminated */
 
-/* Appends a token for `user`, good for an hour. */
-void dm_token_mint(struct dm_buf *out, const char *secret, const char *user);
+/* Appends a token for `user`, good for `seconds`, or for ever with 0. */
+void dm_token_mint(struct dm_buf *out, const char *secret, const char *user, unsigned seconds);
 
 #endif
