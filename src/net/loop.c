@@ -12,28 +12,18 @@
 #include "net/route.h"
 #include "net/tls.h"
 
-_Static_assert(sizeof(((struct dm_mail *)0)->links) == sizeof(h2o_multithread_message_t),
-               "a mail's links hold h2o's");
-
 /* --- mail --- */
 
-void dm_loop_post(struct dm_loop *loop, struct dm_mail *mail)
+void dm_loop_post(struct dm_loop *loop, struct dm_mail *const *mails, size_t count)
 {
-    h2o_multithread_message_t *message = (h2o_multithread_message_t *)mail->links;
-    message->link = (h2o_linklist_t){NULL, NULL};
-    h2o_multithread_send_message(&loop->receiver, message);
+    dm_inbox_put(&loop->inbox, mails, count);
 }
 
-/* Our receiver stands first in the loop: the way back from h2o's pointer to ours. */
+/* The inbox begins with its receiver: the way back from h2o's pointer to ours. */
 static void on_mail(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
-    struct dm_loop *loop = DM_CONTAINER(receiver, struct dm_loop, receiver);
-    while (!h2o_linklist_is_empty(messages)) {
-        h2o_linklist_t *link = messages->next;
-        h2o_linklist_unlink(link);
-        struct dm_mail *mail = DM_CONTAINER(link, struct dm_mail, links);
-        mail->run(mail, loop->shard);
-    }
+    struct dm_loop *loop = DM_CONTAINER(receiver, struct dm_loop, inbox.receiver);
+    dm_inbox_run(&loop->inbox, messages, loop->shard);
 }
 
 /* --- requests --- */
@@ -81,6 +71,7 @@ struct dm_loop *dm_loop_create(struct dm_server *server, uint32_t number,
     loop->metrics = metrics;
     loop->options = dm_server_options(server);
     dm_connections_init(&loop->connections, loop->options, metrics);
+    dm_inbox_init(&loop->inbox);
     return loop;
 }
 
@@ -90,6 +81,7 @@ void dm_loop_destroy(struct dm_loop **loop)
         return;
     /* What is h2o's stays: its contexts cannot be taken down while connections are open. */
     dm_connections_dispose(&(*loop)->connections);
+    dm_inbox_dispose(&(*loop)->inbox);
     dm_burrow_destroy(&(*loop)->burrow);
     dm_shard_destroy(&(*loop)->shard);
     dm_kept_destroy(&(*loop)->kept);
@@ -213,7 +205,7 @@ void dm_loop_run(struct dm_loop *loop, const struct dm_store *store, int listen_
 {
     loop->h2o = h2o_evloop_create();
     configure_h2o(loop);
-    h2o_multithread_register_receiver(loop->context.queue, &loop->receiver, on_mail);
+    dm_inbox_open(&loop->inbox, loop->context.queue, on_mail);
     uint32_t share = loop->options->max_pending_requests / loop->options->shards;
     loop->kept = dm_kept_create(share ? share : 1, loop->metrics);
     create_shard(loop, store);

@@ -29,7 +29,8 @@ void dm_loop_destroy(struct dm_loop **loop);                /* after its thread 
 void dm_loop_run(struct dm_loop *loop, const struct dm_store *store, int listen_fd,
                  void (*set_up)(void *context), void *context);
 
-void dm_loop_post(struct dm_loop *loop, struct dm_mail *mail); /* any thread */
+void dm_loop_post(struct dm_loop *loop, struct dm_mail *const *mails,
+                  size_t count); /* any thread */
 
 /* The rest on the loop's own thread. */
 struct dm_loop *dm_loop_of_shard(const struct dm_shard *shard);

@@ -9,6 +9,7 @@
 #include <h2o.h>
 
 #include "net/connection.h"
+#include "net/inbox.h"
 #include "net/loop.h"
 
 /*
@@ -41,7 +42,7 @@ struct dm_loop {
     h2o_globalconf_t config;
     h2o_context_t context;
     h2o_accept_ctx_t accept;
-    h2o_multithread_receiver_t receiver;
+    struct dm_inbox inbox;
     h2o_socket_t *listener, *burrow_socket;
 
     struct dm_shard *shard;

@@ -73,12 +73,19 @@ static void post(void *self, uint32_t shard, struct dm_mail *mail)
 {
     struct dm_server *server = self;
     DM_CHECK(shard < server->options.shards);
-    dm_loop_post(server->workers[shard].loop, mail);
+    dm_loop_post(server->workers[shard].loop, &mail, 1);
+}
+
+static void post_all(void *self, uint32_t shard, struct dm_mail *const *mails, size_t count)
+{
+    struct dm_server *server = self;
+    DM_CHECK(shard < server->options.shards);
+    dm_loop_post(server->workers[shard].loop, mails, count);
 }
 
 struct dm_post dm_server_post(struct dm_server *server)
 {
-    return (struct dm_post){server, post};
+    return (struct dm_post){server, post, post_all};
 }
 
 static void wait_for_all(void *context)

@@ -7,6 +7,7 @@
 #ifndef DM_PORTS_MAIL_H
 #define DM_PORTS_MAIL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct dm_shard;
@@ -22,6 +23,11 @@ struct dm_mail {
 struct dm_post {
     void *self;
     void (*send)(void *self, uint32_t shard, struct dm_mail *mail); /* any thread */
+    /* The same for many at once, in order. NULL: one by one. */
+    void (*send_all)(void *self, uint32_t shard, struct dm_mail *const *mails, size_t count);
 };
+
+void dm_post_all(const struct dm_post *post, uint32_t shard, struct dm_mail *const *mails,
+                 size_t count);
 
 #endif

@@ -202,13 +202,30 @@ static void count(struct dm_writer *writer, const struct dm_batch *batch, uint64
     dm_histogram_add(&writer->metrics->commit_tenths, (dm_clock_mono_us() - began_us) / 100);
 }
 
+/* To one shard all that are its own; the rest is returned. */
+static struct dm_store_op *send_to_one(struct dm_writer *writer, struct dm_store_op *op)
+{
+    struct dm_mail *mails[BATCH_MAX];
+    struct dm_store_op *rest = NULL, **end = &rest;
+    uint32_t shard = op->shard;
+    size_t count = 0;
+    for (; op; op = op->next) {
+        if (op->shard == shard) {
+            mails[count++] = &op->mail;
+        } else {
+            *end = op;
+            end = &op->next;
+        }
+    }
+    *end = NULL;
+    dm_post_all(&writer->post, shard, mails, count); /* whoever gets one may free it at once */
+    return rest;
+}
+
 static void send_back(struct dm_writer *writer, struct dm_store_op *op)
 {
-    while (op) {
-        struct dm_store_op *next = op->next; /* whoever gets it may free it at once */
-        writer->post.send(writer->post.self, op->shard, &op->mail);
-        op = next;
-    }
+    while (op)
+        op = send_to_one(writer, op);
 }
 
 static void serve(struct dm_writer *writer, const struct dm_batch *batch)

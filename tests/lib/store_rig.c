@@ -27,7 +27,7 @@ static void send(void *self, uint32_t shard, struct dm_mail *mail)
 
 void store_rig_init(struct store_rig *rig)
 {
-    *rig = (struct store_rig){.post = {rig, send}};
+    *rig = (struct store_rig){.post = {.self = rig, .send = send}};
     pthread_mutex_init(&rig->mutex, NULL);
     pthread_cond_init(&rig->came, NULL);
     snprintf(rig->folder, sizeof rig->folder, "/tmp/dormouse-test-XXXXXX");

@@ -29,7 +29,7 @@ static void send(void *self, uint32_t to, struct dm_mail *mail)
 
 struct dm_post mail_port(struct world *world)
 {
-    return (struct dm_post){world, send};
+    return (struct dm_post){.self = world, .send = send};
 }
 
 static void deliver_first(struct world *world, uint32_t from, uint32_t to)

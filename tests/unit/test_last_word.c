@@ -69,7 +69,7 @@ static void setup(struct rig *rig)
         .rand = dm_rand_system,
         .store = {.self = rig, .submit = submit},
         .sink = {.self = rig, .send = send, .close = close_sock, .resume = resume},
-        .post = {rig, post},
+        .post = {.self = rig, .send = post},
     };
     rig->shard = dm_shard_create(&options, &ports, &rig->metrics);
 }

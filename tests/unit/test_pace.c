@@ -75,7 +75,7 @@ static void setup(struct rig *rig, uint32_t rate)
         .rand = dm_rand_system,
         .store = {.self = rig, .submit = submit},
         .sink = {rig, send, close_sock, unsent, resume},
-        .post = {rig, post},
+        .post = {.self = rig, .send = post},
     };
     rig->shard = dm_shard_create(&options, &ports, &rig->metrics);
 }

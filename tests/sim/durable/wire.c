@@ -13,7 +13,7 @@ static void post(void *self, uint32_t shard, struct dm_mail *mail)
 
 struct dm_post post_port(struct world *world)
 {
-    return (struct dm_post){world, post};
+    return (struct dm_post){.self = world, .send = post};
 }
 
 bool mail_step(struct world *world)
