@@ -49,13 +49,19 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
     return 0;
 }
 
+/* net/connection keeps the time. h2o goes by the wall clock: set forward, or standing near 1970, it
+ * would end every connection. What waits in these is never looked at from here on. */
+static void stop_timeouts(h2o_context_t *context)
+{
+    h2o_linklist_unlink(&context->handshake_timeout._link);
+    h2o_linklist_unlink(&context->http1.req_timeout._link);
+}
+
 static void configure_h2o(struct dm_loop *loop)
 {
     h2o_config_init(&loop->config);
     loop->config.server_name = h2o_iovec_init(H2O_STRLIT("dormouse"));
     loop->config.http1.upgrade_to_http2 = 0;
-    loop->config.handshake_timeout = loop->config.http1.req_timeout =
-        24 * 3600 * 1000; /* net/connection keeps the time */
     loop->config.max_request_entity_size = loop->options->limits.max_body;
     h2o_hostconf_t *host =
         h2o_config_register_host(&loop->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
@@ -65,6 +71,7 @@ static void configure_h2o(struct dm_loop *loop)
     handler->loop = loop;
     dm_reply_own_errors(host, loop->options, loop->metrics);
     h2o_context_init(&loop->context, loop->h2o, &loop->config);
+    stop_timeouts(&loop->context);
     loop->accept.ctx = &loop->context;
     loop->accept.hosts = loop->config.hosts;
 }
