@@ -44,8 +44,10 @@ struct handler {
 
 static int on_request(h2o_handler_t *self, h2o_req_t *req)
 {
+    struct dm_loop *loop = ((struct handler *)self)->loop;
     dm_connection_requested(req);
-    dm_route(((struct handler *)self)->loop, req);
+    if (dm_turn_takes(&loop->turn, req))
+        dm_route(loop, req);
     return 0;
 }
 
@@ -87,6 +89,7 @@ struct dm_loop *dm_loop_create(struct dm_server *server, uint32_t number,
     loop->metrics = metrics;
     loop->options = dm_server_options(server);
     dm_connections_init(&loop->connections, loop->options, metrics);
+    dm_turn_init(&loop->turn);
     return loop;
 }
 
@@ -189,6 +192,17 @@ static uint64_t end_turn(struct dm_loop *loop)
     return next > now ? next - now : 0;
 }
 
+/* Says whether there was any, or still is. */
+static bool handle_waiting(struct dm_loop *loop)
+{
+    bool any = dm_turn_has_waiting(&loop->turn);
+    struct st_h2o_req_t *req;
+    dm_turn_begin(&loop->turn);
+    while ((req = dm_turn_next(&loop->turn)) != NULL)
+        dm_route(loop, req);
+    return any;
+}
+
 enum { DRAINING_TURN_MS = 20, LONGEST_TURN_MS = 60000 };
 
 /* How long the next poll may wait. An answer that is written between two of h2o's turns leaves a
@@ -197,9 +211,10 @@ enum { DRAINING_TURN_MS = 20, LONGEST_TURN_MS = 60000 };
 static int32_t end_turn_for(struct dm_loop *loop)
 {
     uint64_t answered = dm_kept_answered(loop->kept);
+    bool waited = handle_waiting(loop);
     uint64_t longest = loop->drain.state != DM_DRAIN_SERVING ? DRAINING_TURN_MS : LONGEST_TURN_MS;
     uint64_t wait = dm_clock_earlier(end_turn(loop), longest);
-    return dm_kept_answered(loop->kept) == answered ? (int32_t)wait : 0;
+    return dm_kept_answered(loop->kept) == answered && !waited ? (int32_t)wait : 0;
 }
 
 void dm_loop_run(struct dm_loop *loop, const struct dm_store *store, int listen_fd,
