@@ -6,9 +6,10 @@ import { sleep } from "./wait.mjs";
 /** Freed memory goes back at once, so that what is in use can be seen. (For AddressSanitizer.) */
 export const NO_QUARANTINE = { ASAN_OPTIONS: [process.env.ASAN_OPTIONS, "quarantine_size_mb=1"].filter(Boolean).join(":") };
 
-/** How much memory of its own a sanitizer takes for a byte of the program's, at most. */
-const OVERHEAD = readFileSync(BIN).includes("__tsan_init") ? 10 : 2;
+/** AddressSanitizer takes as much again; what ThreadSanitizer takes hides all that there is to see. */
+const OVERHEAD = readFileSync(BIN).includes("__tsan_init") ? Infinity : 2;
 
+/** So many MiB of the server's own, at most. */
 export const mib = (n) => n * OVERHEAD * 1024 * 1024;
 
 export const descriptors = (dm) => readdirSync(`/proc/${dm.process.pid}/fd`).length;
