@@ -19,7 +19,7 @@
  * What a connection is doing is read off its socket at each sweep, not tracked.
  */
 enum {
-    ARRIVING_BYTES_MAX = 256 * 1024 * 1024, /* of the whole server */
+    UNHANDLED_BYTES_MAX = 256 * 1024 * 1024, /* of the whole server */
     LARGE_BYTES = 16 * 1024,
     MANY = 64, /* connections, from which on the sweep comes more often */
     BUSY_SWEEP_MS = 100,
@@ -39,6 +39,7 @@ struct connection {
     bool ended;
     bool peer_done; /* its client has ended TLS: it is in connections.done too */
     int unsent;     /* WRITING: in the kernel's queue at the last sweep */
+    size_t own;     /* of its input, what may be the request that was handled last */
 };
 
 static void closed(void *data)
@@ -87,10 +88,18 @@ void dm_connection_watch(struct dm_connections *connections, h2o_socket_t *sock,
     dm_metrics_add(connections->metrics, DM_METRIC_HTTP_CONNECTIONS, 1);
 }
 
+/* Where it has no body h2o does not say how long it is: its head, at most. On a connection that was
+ * ended h2o would go on with what it has of it, for it does not see that its writes fail. */
 void dm_connection_requested(h2o_req_t *req)
 {
-    struct connection *connection = req->conn->callbacks->get_socket(req->conn)->on_close.data;
+    h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
+    struct connection *connection = sock->on_close.data;
     connection->requested = true;
+    if (connection->ended)
+        req->http1_is_persistent = 0;
+    connection->own = connection->connections->options->limits.max_header;
+    if (req->entity.base)
+        connection->own = (size_t)(req->entity.base - sock->input->bytes) + req->entity.len;
 }
 
 void dm_connection_secured(h2o_socket_t *sock, struct ssl_st *tls)
@@ -179,33 +188,42 @@ static uint64_t sweep_interval(const struct dm_server_options *options)
     return shortest / 4 ? shortest / 4 : 1;
 }
 
-/* Requests that have not wholly arrived may take so much memory and no more: past it the oldest of
- * the large ones are ended. */
-static void bound_memory(struct dm_connections *connections, size_t arriving)
+/* Input that is of no request yet: what has not wholly arrived, and what comes behind a request
+ * that is still being answered, of which h2o reads all that the kernel has. */
+static size_t unhandled(const struct connection *connection)
 {
-    size_t most = ARRIVING_BYTES_MAX / connections->options->shards;
-    for (struct dm_list *at = connections->all.next; at != &connections->all && arriving > most;
+    size_t size = connection->sock->input->size;
+    if (connection->doing == ARRIVING)
+        return size;
+    return size > connection->own ? size - connection->own : 0;
+}
+
+/* It may take so much memory and no more: past it the oldest of those with much of it are ended. */
+static void bound_memory(struct dm_connections *connections, size_t total)
+{
+    size_t most = UNHANDLED_BYTES_MAX / connections->options->shards;
+    for (struct dm_list *at = connections->all.next; at != &connections->all && total > most;
          at = at->next) {
         struct connection *connection = DM_CONTAINER(at, struct connection, link);
-        size_t size = connection->sock->input->size;
-        if (connection->ended || connection->doing != ARRIVING || size < LARGE_BYTES)
+        size_t size = unhandled(connection);
+        if (connection->ended || size < LARGE_BYTES)
             continue;
         dm_metrics_refuse(connections->metrics, DM_ERR_OVERLOADED);
         end(connection);
-        arriving -= size;
+        total -= size;
     }
 }
 
 uint64_t dm_connections_sweep(struct dm_connections *connections, uint64_t now)
 {
-    size_t arriving = 0;
+    size_t total = 0;
     for (struct dm_list *at = connections->all.next; at != &connections->all; at = at->next) {
         struct connection *connection = DM_CONTAINER(at, struct connection, link);
         look_at(connection, now);
-        if (connection->doing == ARRIVING)
-            arriving += connection->sock->input->size;
+        if (!connection->ended)
+            total += unhandled(connection);
     }
-    bound_memory(connections, arriving);
+    bound_memory(connections, total);
     uint64_t interval = sweep_interval(connections->options);
     return now + (connections->count < MANY ? interval : dm_clock_earlier(interval, BUSY_SWEEP_MS));
 }

@@ -35,9 +35,19 @@ struct handler {
 
 static int on_request(h2o_handler_t *self, h2o_req_t *req)
 {
+    struct dm_loop *loop = ((struct handler *)self)->loop;
     dm_connection_requested(req);
-    dm_route(((struct handler *)self)->loop, req);
+    if (dm_turn_takes(&loop->turn, req))
+        dm_route(loop, req);
     return 0;
+}
+
+/* net/connection keeps the time. h2o goes by the wall clock: set forward, or standing near 1970, it
+ * would end every connection. What waits in these is never looked at from here on. */
+static void stop_timeouts(h2o_context_t *context)
+{
+    h2o_linklist_unlink(&context->handshake_timeout._link);
+    h2o_linklist_unlink(&context->http1.req_timeout._link);
 }
 
 static void configure_h2o(struct dm_loop *loop)
@@ -45,8 +55,6 @@ static void configure_h2o(struct dm_loop *loop)
     h2o_config_init(&loop->config);
     loop->config.server_name = h2o_iovec_init(H2O_STRLIT("dormouse"));
     loop->config.http1.upgrade_to_http2 = 0;
-    loop->config.handshake_timeout = loop->config.http1.req_timeout =
-        24 * 3600 * 1000; /* net/connection keeps the time */
     loop->config.max_request_entity_size = loop->options->limits.max_body;
     h2o_hostconf_t *host =
         h2o_config_register_host(&loop->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
@@ -56,6 +64,7 @@ static void configure_h2o(struct dm_loop *loop)
     handler->loop = loop;
     dm_reply_own_errors(host, loop->options, loop->metrics);
     h2o_context_init(&loop->context, loop->h2o, &loop->config);
+    stop_timeouts(&loop->context);
     loop->accept.ctx = &loop->context;
     loop->accept.hosts = loop->config.hosts;
 }
@@ -72,6 +81,7 @@ struct dm_loop *dm_loop_create(struct dm_server *server, uint32_t number,
     loop->options = dm_server_options(server);
     dm_connections_init(&loop->connections, loop->options, metrics);
     dm_inbox_init(&loop->inbox);
+    dm_turn_init(&loop->turn);
     return loop;
 }
 
@@ -187,6 +197,17 @@ static uint64_t end_turn(struct dm_loop *loop)
     return next > now ? next - now : 0;
 }
 
+/* Says whether there was any, or still is. */
+static bool handle_waiting(struct dm_loop *loop)
+{
+    bool any = dm_turn_has_waiting(&loop->turn);
+    struct st_h2o_req_t *req;
+    dm_turn_begin(&loop->turn);
+    while ((req = dm_turn_next(&loop->turn)) != NULL)
+        dm_route(loop, req);
+    return any;
+}
+
 enum { DRAINING_TURN_MS = 20, LONGEST_TURN_MS = 60000 };
 
 /* How long the next poll may wait. An answer that is written between two of h2o's turns leaves a
@@ -195,9 +216,10 @@ enum { DRAINING_TURN_MS = 20, LONGEST_TURN_MS = 60000 };
 static int32_t end_turn_for(struct dm_loop *loop)
 {
     uint64_t answered = dm_kept_answered(loop->kept);
+    bool waited = handle_waiting(loop);
     uint64_t longest = loop->drain.state != DM_DRAIN_SERVING ? DRAINING_TURN_MS : LONGEST_TURN_MS;
     uint64_t wait = dm_clock_earlier(end_turn(loop), longest);
-    return dm_kept_answered(loop->kept) == answered ? (int32_t)wait : 0;
+    return dm_kept_answered(loop->kept) == answered && !waited ? (int32_t)wait : 0;
 }
 
 void dm_loop_run(struct dm_loop *loop, const struct dm_store *store, int listen_fd,

@@ -11,6 +11,7 @@
 #include "net/connection.h"
 #include "net/inbox.h"
 #include "net/loop.h"
+#include "net/turn.h"
 
 /*
  *   SERVING ─told to end─► FINISHING ─all answered, or late─► CLOSING ─all empty─► LAST_TURN
@@ -48,6 +49,7 @@ struct dm_loop {
     struct dm_shard *shard;
     struct dm_burrow *burrow;
     struct dm_connections connections;
+    struct dm_turn turn;
     struct dm_kept *kept;
     uint32_t *places; /* the guard's, by number of the socket; none at all where that is off */
     struct dm_address *forwarded; /* by number too; none before one came through a proxy */
