@@ -63,10 +63,30 @@ static void expire(struct dm_shard *shard, uint32_t session)
     dm_session_closed(shard, session, true);
 }
 
+enum { STEP_MS = 1000 /* more is not drift */ };
+
+/* The wall clock has been set, or the machine has slept: every timer is off by as much. */
+static void follow_clock(struct dm_shard *shard, uint64_t now)
+{
+    int64_t ahead = (int64_t)(dm_shard_wall(shard) - now), step = ahead - shard->wall_ahead;
+    if (step > -STEP_MS && step < STEP_MS)
+        return;
+    shard->wall_ahead = ahead;
+    for (uint32_t i = 1; i < dm_slab_end(&shard->expiries); i++) {
+        struct expiry *expiry = dm_slab_peek(&shard->expiries, i);
+        if (!expiry || expiry->index != i)
+            continue;
+        dm_heap_remove(&shard->expiry_timers, &expiry->timer);
+        arm(shard, expiry);
+    }
+}
+
 /* By the wall clock, which may have been set back since: then it waits on. */
 uint64_t dm_expiry_tick(struct dm_shard *shard, uint64_t now)
 {
     struct dm_timer *timer;
+    if (shard->expiries.live)
+        follow_clock(shard, now);
     while ((timer = dm_heap_first(&shard->expiry_timers)) != NULL && timer->at <= now) {
         struct expiry *expiry = DM_CONTAINER(timer, struct expiry, timer);
         uint32_t session = expiry->session;

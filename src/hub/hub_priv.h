@@ -246,6 +246,7 @@ struct dm_shard {
     struct dm_slab expiries;      /* struct expiry */
     struct dm_index expiry_index; /* session to struct expiry */
     struct dm_heap expiry_timers;
+    int64_t wall_ahead;      /* of the monotonic clock, when the timers were last set by it; ms */
     struct words words;
     uint32_t endings;        /* users whose sessions were all ended */
     uint64_t expire_at;      /* when rows of sessions past their window go; 0: none is known */

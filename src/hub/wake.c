@@ -40,10 +40,11 @@ static void restore_pendings(struct dm_shard *shard, uint32_t index, const struc
 {
     struct session *session = session_at(shard, index);
     struct dm_store_pending key = {.session_id = session->id};
+    if (!op->pending_count)
+        return;
     const struct dm_store_pending *rows = op->pending, *end = rows + op->pending_count;
     const struct dm_store_pending *row =
-        op->pending_count ? bsearch(&key, rows, op->pending_count, sizeof key, by_pending_session)
-                          : NULL;
+        bsearch(&key, rows, op->pending_count, sizeof key, by_pending_session);
     while (row && row > rows && dm_uuid_eq(&row[-1].session_id, &session->id))
         row--;
     for (; row && row < end && dm_uuid_eq(&row->session_id, &session->id); row++) {

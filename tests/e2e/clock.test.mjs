@@ -57,6 +57,16 @@ test("a token begins and ends by the clock as it is now", async (t) => {
   await assert.rejects(dm.connect("alice"), { status: 401 }); // its token is of an hour
 });
 
+test("a session ends with its token though the clock has jumped past that, and not before", async (t) => {
+  const dm = await serveWithClock(t);
+  const short = await Native.connect(dm, "alice", { claims: { exp: dm.seconds() + 600 } });
+  const long = await Native.connect(dm, "bob", { claims: { exp: dm.seconds() + 7200 } });
+  dm.setWall(HOUR);
+  await dm.get("/healthz"); // the loop looks at the clock at its next turn, within a minute
+  assert.equal((await short.closing()).code, 4401);
+  assert.equal((await long.command("ping")).type, "ok");
+});
+
 test("a session whose clock is set back stays until its token has ended", async (t) => {
   const dm = await serveWithClock(t);
   const alice = await Native.connect(dm, "alice", { claims: { exp: dm.seconds() + 4 - 30 } }); // with the leeway

@@ -196,16 +196,6 @@ static void load(const struct world *world, struct dm_store_op *op)
         dm_store_op_add_pending(op, &world->pending[i].envelope_id, &world->pending[i].session_id);
 }
 
-/* The hub adds 0 to where the list begins: there must be such a place. */
-static void have_pending(struct dm_store_op *op)
-{
-    const struct dm_uuid nobody = {{0}};
-    if (op->pending)
-        return;
-    dm_store_op_add_pending(op, &nobody, &nobody);
-    op->pending_count = 0;
-}
-
 /* What ends or drops a session need not be kept: no client brings a secret. */
 static void carry_out(struct world *world, struct dm_store_op *op)
 {
@@ -247,7 +237,6 @@ static void settle(struct world *world)
         if (!world->ops)
             world->ops_end = &world->ops;
         carry_out(world, op);
-        have_pending(op);
         op->err = DM_OK;
         op->mail.run(&op->mail, world->shard);
     }
