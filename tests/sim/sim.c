@@ -1,9 +1,9 @@
 /*
- * dm-sim [--seed N] [--runs N] [--shards N] [--steps N] [--trace]
+ * dm-sim (options: cli.h)
  *
- * Runs the seeds from N on, each a world of its own, in a child process, so
- * that whatever ends it (a failed check, a sanitizer) still leaves a line that
- * says how to repeat the run. Seeds of past failures (seeds.txt) come first.
+ * Runs seeds, each a world of its own, in a child process, so that whatever ends
+ * it (a failed check, a sanitizer) still leaves a line that says how to repeat
+ * the run.
  */
 #include "sim.h"
 
@@ -15,14 +15,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cli.h"
 
-enum { RUNS_FULL = 10000, RUNS_DEFAULT = 300, STEPS_DEFAULT = 800, FAILED = 3 };
-
-struct options {
-    uint64_t seed;
-    uint32_t runs, shards, steps;
-    bool seed_given, trace;
-};
+enum { STEPS_DEFAULT = 800, FAILED = 3 };
 
 void sim_fail(struct world *world, const char *format, ...)
 {
@@ -54,41 +49,12 @@ static void run_one(struct sim_progress *progress, uint64_t seed)
     world_run(progress);
 }
 
-/* Lines of "shards seed", then what the failure was. */
-static uint32_t replay(struct sim_progress *progress)
+static void run_next(void *progress, uint64_t seed)
 {
-    FILE *file = fopen(DM_SIM_SEEDS, "r");
-    if (!file) {
-        perror(DM_SIM_SEEDS);
-        exit(FAILED);
-    }
-    char line[256];
-    uint32_t count = 0;
-    while (fgets(line, sizeof line, file)) {
-        char *end;
-        unsigned long shards = strtoul(line, &end, 10);
-        if (line[0] == '#' || shards != progress->shards)
-            continue;
-        run_one(progress, strtoull(end, NULL, 10));
-        count++;
-    }
-    fclose(file);
-    return count;
+    run_one(progress, seed);
 }
 
-static void run_all(const struct options *options, struct sim_progress *progress)
-{
-    uint32_t past = options->seed_given ? 0 : replay(progress);
-    for (uint32_t i = 0; i < options->runs; i++)
-        run_one(progress, options->seed + i);
-    if (options->seed_given)
-        printf("%u runs, %u shards: passed\n", options->runs, options->shards);
-    else
-        printf("%u of %u runs, and %u past failures, %u shards: passed\n", options->runs, RUNS_FULL,
-               past, options->shards);
-}
-
-static int supervise(const struct options *options)
+static int supervise(const struct sim_options *options)
 {
     struct sim_progress *progress =
         mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -99,7 +65,7 @@ static int supervise(const struct options *options)
     pid_t child = fork();
     DM_CHECK(child >= 0);
     if (child == 0) {
-        run_all(options, progress);
+        sim_run_all(options, DM_SIM_SEEDS, run_next, progress);
         exit(0);
     }
     int status = 0;
@@ -114,50 +80,9 @@ static int supervise(const struct options *options)
     return 1;
 }
 
-static uint64_t number_of(const char *name, const char *text)
-{
-    char *end;
-    uint64_t number = text ? strtoull(text, &end, 10) : 0;
-    if (!text || end == text || *end) {
-        fprintf(stderr, "%s takes a number\n", name);
-        exit(2);
-    }
-    return number;
-}
-
-static void read_options(struct options *options, char **args)
-{
-    for (; *args; args++) {
-        if (strcmp(*args, "--trace") == 0) {
-            options->trace = true;
-            continue;
-        }
-        const char *name = *args;
-        uint64_t number = number_of(name, args[1]);
-        args++;
-        if (strcmp(name, "--seed") == 0) {
-            options->seed = number;
-            options->seed_given = true;
-        } else if (strcmp(name, "--runs") == 0) {
-            options->runs = (uint32_t)number;
-        } else if (strcmp(name, "--shards") == 0 && number >= 1 && number <= SIM_SHARDS_MAX) {
-            options->shards = (uint32_t)number;
-        } else if (strcmp(name, "--steps") == 0) {
-            options->steps = (uint32_t)number;
-        } else {
-            fprintf(stderr, "%s: unknown, or out of range\n", name);
-            exit(2);
-        }
-    }
-}
-
 int main(int argc, char **argv)
 {
     (void)argc;
-    const char *runs = getenv("DM_SIM_RUNS");
-    struct options options = {.seed = 1, .runs = RUNS_DEFAULT, .shards = 2, .steps = STEPS_DEFAULT};
-    if (runs && *runs)
-        options.runs = (uint32_t)number_of("DM_SIM_RUNS", runs);
-    read_options(&options, argv + 1);
+    struct sim_options options = sim_options_read(argv, SIM_SHARDS_MAX, STEPS_DEFAULT);
     return supervise(&options);
 }

@@ -1,7 +1,7 @@
 /*
- * dm-sim-durable [--seed N] [--runs N] [--shards N] [--trace]
+ * dm-sim-durable (options: cli.h)
  *
- * Runs seeds from N on; a failure prints how to repeat it.
+ * Runs seeds; a failure prints how to repeat it.
  */
 #include <signal.h>
 #include <stdarg.h>
@@ -10,11 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../cli.h"
 #include "base/alloc.h"
 #include "world.h"
 
 enum {
-    RUNS_DEFAULT = 300,
     WINDOW_MS = 100000,
     LATE_MS = 5000, /* no mail, and no operation, takes longer */
 };
@@ -269,24 +269,24 @@ static void on_abort(int signal_number)
     signal(signal_number, SIG_DFL);
 }
 
-static void run(uint64_t seed, uint32_t shards, bool traced)
+static void run(const struct sim_options *options, uint64_t seed)
 {
     struct world *world = DM_NEW(struct world);
-    world->rand.state = seed * 0x2545f4914f6cdd1du + shards;
+    world->rand.state = seed * 0x2545f4914f6cdd1du + options->shards;
     world->hub_rand.state = ~seed;
     world->seed = seed;
     world->now_ms = 1000000;
-    world->shards = shards;
-    world->trace = traced;
+    world->shards = options->shards;
+    world->trace = options->trace;
     running = world;
     store_init(world);
     start(world);
     for (uint32_t i = 0; i < CLIENTS; i++)
         world->clients[i] = (struct client){
             .world = world, .number = i, .user = i % USERS, .native = i < USERS || i % 2};
-    for (world->step = 1; world->step < STEPS; world->step++) {
+    for (world->step = 1; world->step < options->steps; world->step++) {
         happen(world);
-        for (uint32_t i = 0; i < shards; i++)
+        for (uint32_t i = 0; i < options->shards; i++)
             dm_shard_verify(world->shard[i]);
     }
     check_end(world);
@@ -295,29 +295,16 @@ static void run(uint64_t seed, uint32_t shards, bool traced)
     free(world);
 }
 
+static void run_next(void *context, uint64_t seed)
+{
+    run(context, seed);
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t seed = 1;
-    const char *asked = getenv("DM_SIM_RUNS");
-    uint32_t runs = asked ? (uint32_t)strtoul(asked, NULL, 10) : RUNS_DEFAULT, shards = 1;
-    bool traced = false;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--trace") == 0)
-            traced = true;
-        else if (i + 1 < argc && strcmp(argv[i], "--seed") == 0)
-            seed = strtoull(argv[++i], NULL, 10);
-        else if (i + 1 < argc && strcmp(argv[i], "--runs") == 0)
-            runs = (uint32_t)strtoul(argv[++i], NULL, 10);
-        else if (i + 1 < argc && strcmp(argv[i], "--shards") == 0)
-            shards = (uint32_t)strtoul(argv[++i], NULL, 10);
-        else
-            return fprintf(stderr, "no such option: %s\n", argv[i]), 2;
-    }
-    if (shards < 1 || shards > SHARDS_MAX)
-        return 2;
+    struct sim_options options = sim_options_read(argv, SHARDS_MAX, STEPS);
+    (void)argc;
     signal(SIGABRT, on_abort);
-    for (uint32_t i = 0; i < runs; i++)
-        run(seed + i, shards, traced);
-    printf("%u runs, %u shards: passed\n", runs, shards);
+    sim_run_all(&options, DM_SIM_SEEDS, run_next, &options);
     return 0;
 }

@@ -1,7 +1,7 @@
 /*
- * dm-sim-resume [--seed N] [--runs N] [--shards N] [--trace]
+ * dm-sim-resume (options: cli.h)
  *
- * Runs seeds from N on; a failure prints how to repeat it.
+ * Runs seeds; a failure prints how to repeat it.
  */
 #include <signal.h>
 #include <stdarg.h>
@@ -10,10 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../cli.h"
 #include "base/alloc.h"
 #include "world.h"
 
-enum { STEPS = 500, RUNS_FULL = 10000, RUNS_DEFAULT = 300 };
+enum { STEPS = 500 };
 
 void fail(struct world *world, const char *format, ...)
 {
@@ -193,55 +194,42 @@ static void on_abort(int signal_number)
     signal(signal_number, SIG_DFL);
 }
 
-static void run(uint64_t seed, uint32_t shards, bool traced)
+static void run(const struct sim_options *options, uint64_t seed)
 {
-    struct world world = {.rand = {seed * 0x2545f4914f6cdd1du + shards},
+    struct world world = {.rand = {seed * 0x2545f4914f6cdd1du + options->shards},
                           .hub_rand = {~seed},
                           .seed = seed,
                           .now_ms = 1000000,
-                          .shards = shards,
-                          .trace = traced};
+                          .shards = options->shards,
+                          .trace = options->trace};
     running = &world;
     store_init(&world);
     make_shards(&world);
     for (uint32_t i = 0; i < CLIENTS; i++)
         world.clients[i] = (struct client){.world = &world, .number = i, .user = i % USERS};
-    for (world.step = 0; world.step < STEPS; world.step++) {
+    for (world.step = 0; world.step < options->steps; world.step++) {
         happen(&world);
         verify(&world);
     }
     calm_down(&world);
     close_all(&world);
-    for (uint32_t i = 0; i < shards; i++)
+    for (uint32_t i = 0; i < options->shards; i++)
         dm_shard_destroy(&world.shard[i]);
     free(world.socks);
     free(world.ended);
     store_dispose(&world);
 }
 
+static void run_next(void *context, uint64_t seed)
+{
+    run(context, seed);
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t seed = 1;
-    const char *asked = getenv("DM_SIM_RUNS");
-    uint32_t runs = asked ? (uint32_t)strtoul(asked, NULL, 10) : RUNS_DEFAULT, shards = 1;
-    bool traced = false;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--trace") == 0)
-            traced = true;
-        else if (i + 1 < argc && strcmp(argv[i], "--seed") == 0)
-            seed = strtoull(argv[++i], NULL, 10);
-        else if (i + 1 < argc && strcmp(argv[i], "--runs") == 0)
-            runs = (uint32_t)strtoul(argv[++i], NULL, 10);
-        else if (i + 1 < argc && strcmp(argv[i], "--shards") == 0)
-            shards = (uint32_t)strtoul(argv[++i], NULL, 10);
-        else
-            return fprintf(stderr, "no such option: %s\n", argv[i]), 2;
-    }
-    if (shards < 1 || shards > SHARDS_MAX)
-        return 2;
+    struct sim_options options = sim_options_read(argv, SHARDS_MAX, STEPS);
+    (void)argc;
     signal(SIGABRT, on_abort);
-    for (uint32_t i = 0; i < runs; i++)
-        run(seed + i, shards, traced);
-    printf("%u of %u runs, %u shards: passed\n", runs, RUNS_FULL, shards);
+    sim_run_all(&options, DM_SIM_SEEDS, run_next, &options);
     return 0;
 }
