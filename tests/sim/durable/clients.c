@@ -204,7 +204,7 @@ static void hear_envelope(struct client *client, struct dm_slice object)
         fail(world, "client %u gets %u, which is not for it", client->number, which);
     if (!client->native && !client->wants[published->type - 'a'])
         fail(world, "client %u gets %u, which it did not ask for", client->number, which);
-    if (client->got[which])
+    if (client->got[which] && !published->forgotten)
         fail(world, "client %u gets %u twice on a socket", client->number, which);
     if (is_true(object, "redelivered") && !published->durable)
         fail(world, "%u is redelivered, and is not durable", which);

@@ -79,6 +79,8 @@ static void published(struct dm_publish *publish, struct dm_shard *here)
           publish->err, publish->delivered, (int)publish->results.len, publish->results.bytes);
     if (!world->dead && publish->err == DM_ERR_CONFLICT)
         fail(world, "publish %u is in conflict", call->which);
+    if (publish->err == DM_ERR_UNAVAILABLE && publish->delivered)
+        world->published[call->which].forgotten = true;
     if (!world->dead && !publish->err)
         check_answer(call);
     dm_publish_dispose(publish);

@@ -38,7 +38,8 @@ struct published {
     uint32_t asked_at, answered_at; /* steps; 0: not yet */
     uint32_t asked_in, answered_in; /* lives */
     uint32_t acked, maybe_acked;    /* users with an ack that was answered ok; that was sent */
-    char told[MESSAGE_MAX];         /* the results of its first answer */
+    bool forgotten;         /* some target could not be reached: asked again it goes to all */
+    char told[MESSAGE_MAX]; /* the results of its first answer */
 };
 
 /* An ack, whose result is its number. */
