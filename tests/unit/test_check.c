@@ -80,6 +80,10 @@ static void what_the_store_writes_is_sound(void **state)
 #define ID "x'01000000000000000000000000000009'"
 #define ID_TEXT "01000000-0000-0000-0000-000000000009"
 
+#define PUBLISH                                                                                    \
+    "INSERT INTO publish (number, envelope_id, principal, deadline, expires_at)"                   \
+    " VALUES (7, " ID ", 'key:a', 1, 2);"
+
 static const struct {
     const char *sql, *finding, *undo;
 } planted[] = {
@@ -109,6 +113,23 @@ static const struct {
      "filters) VALUES"
      " (x'FF', 1208, 'ann', 'hopeflow', '[]')",
      "integrity: CHECK constraint failed in session\n", "DELETE FROM session WHERE id = x'FF'"},
+    {"INSERT INTO target VALUES ('ann', 7, 0)", "target_publish: target of publish 7\n",
+     "DELETE FROM target"},
+    {PUBLISH "INSERT INTO target VALUES ('.', 7, 0)", "target_user: target of publish 7\n",
+     "DELETE FROM target"},
+    {PUBLISH "INSERT INTO target VALUES ('ann', 7, 1)", "target_owed: target of publish 7\n",
+     "DELETE FROM target"},
+    {PUBLISH "UPDATE publish SET owed_until = 9", "publish_debt: publish 7\n",
+     "UPDATE publish SET owed_until = NULL"},
+    {PUBLISH "INSERT INTO owed_envelope VALUES (7, 1, 't', '1')",
+     "owed_envelope_debt: envelope of publish 7\n", "DELETE FROM owed_envelope"},
+    {PUBLISH "UPDATE publish SET owed_until = 9; INSERT INTO target VALUES ('ann', 7, 1);"
+             "INSERT INTO owed_envelope VALUES (7, 1, 't', '{')",
+     "owed_envelope_payload: envelope of publish 7\n", "UPDATE owed_envelope SET payload = '{}'"},
+    {"INSERT INTO ack_result VALUES (1, 7, " ID ", 'null')",
+     "ack_result_publish: ack of publish 7\n", "DELETE FROM ack_result"},
+    {PUBLISH "INSERT INTO ack_result VALUES (1, 7, " ID ", 'nil')",
+     "ack_result_value: ack of publish 7 by session " ID_TEXT "\n", "DELETE FROM ack_result"},
     {"DROP INDEX session_by_user", "schema_missing: index session_by_user\n",
      "CREATE INDEX session_by_user ON session (user_id)"},
     {"DROP INDEX session_by_user; CREATE INDEX session_by_user ON session (user_id, slot)",
