@@ -33,6 +33,8 @@ struct dm_outcome {
     double publishes_a_second;
 };
 
+struct dm_owed;
+
 struct dm_load {
     const struct dm_target *target;
     int epoll;
@@ -56,6 +58,7 @@ struct dm_load {
     uint64_t refusals; /* in all */
     uint32_t welcomes;
     uint64_t welcomed_us, welcomed_half_us; /* when the last one came; and the middle one */
+    struct dm_owed *owed; /* counts what is redelivered; NULL: that is an envelope like others */
     /* What open sessions get that is no envelope; NULL: that is counted as one. */
     void (*on_answer)(struct dm_load *load, uint32_t session, struct dm_slice text);
     void *self; /* on_answer's */

@@ -1,4 +1,4 @@
-/* Filling the table of sessions with one transaction. */
+/* Filling the tables with one transaction. */
 #include "lib/rows.h"
 
 #include <fcntl.h>
@@ -12,7 +12,12 @@
 #include "base/uuid.h"
 #include "lib/session.h"
 
-enum { SLOTS = 4096, STRIDE = 611953 /* a prime: users come in no order of their names */ };
+enum {
+    SLOTS = 4096,
+    STRIDE = 611953, /* a prime: users come in no order of their names */
+    OWED_STRIDE = 3,
+    MINUTE_MS = 60000,
+};
 
 void dm_rows_secret(uint32_t user, char out[DM_RESUME_SECRET_LEN + 1])
 {
@@ -114,7 +119,64 @@ static int add_sessions(sqlite3 *db, const struct dm_rows *rows)
     return err;
 }
 
-/* Envelopes that these sessions are owed go here, once the schema has a table for them. */
+uint32_t dm_rows_debtor(const struct dm_rows *rows, uint32_t envelope)
+{
+    return envelope * OWED_STRIDE % rows->named;
+}
+
+/* What a durable publish leaves: ?1 is its number, ?2 its time. */
+static const char *const owed_sql[] = {
+    ("INSERT INTO publish (number, envelope_id, principal, deadline, done, owed_until, expires_at)"
+     " VALUES (?1, ?3, 'key:bench', ?2, 1, ?2 + 3600000, ?2 + 7200000)"),
+    "INSERT INTO owed_envelope (publish, ts, type, payload) VALUES (?1, ?2, 'message', ?3)",
+    "INSERT INTO target (publish, user_id, owed) VALUES (?1, ?3, 1)",
+};
+enum { OWED_PARTS = DM_COUNT(owed_sql) };
+
+static int add_part(sqlite3_stmt *insert, uint32_t envelope, uint64_t ts)
+{
+    sqlite3_bind_int64(insert, 1, envelope + 1);
+    sqlite3_bind_int64(insert, 2, (sqlite3_int64)ts); /* there is a ?3: so there is a ?2 */
+    int rc = sqlite3_step(insert);
+    return rc == SQLITE_DONE && sqlite3_reset(insert) == SQLITE_OK ? 0 : -1;
+}
+
+static int add_envelope(sqlite3_stmt *const inserts[OWED_PARTS], const struct dm_rows *rows,
+                        uint32_t envelope, struct dm_uuid_minter *minter, struct dm_buf *text)
+{
+    char name[DM_USER_NAME_LEN + 1];
+    uint64_t ts = dm_clock_wall_ms() - MINUTE_MS;
+    struct dm_uuid id = dm_uuid_mint(minter, ts);
+    dm_user_name(dm_rows_debtor(rows, envelope), name);
+    dm_buf_clear(text);
+    dm_rows_attachment(text, rows->payload_len, envelope);
+    sqlite3_bind_blob(inserts[0], 3, id.bytes, sizeof id.bytes, SQLITE_STATIC);
+    sqlite3_bind_text(inserts[1], 3, text->bytes, (int)text->len, SQLITE_STATIC);
+    sqlite3_bind_text(inserts[2], 3, name, -1, SQLITE_STATIC);
+    int err = 0;
+    for (size_t i = 0; i < OWED_PARTS && err == 0; i++)
+        err = add_part(inserts[i], envelope, ts);
+    return err;
+}
+
+static int add_envelopes(sqlite3 *db, const struct dm_rows *rows)
+{
+    struct dm_uuid_minter minter;
+    struct dm_buf text = DM_BUF_INIT;
+    sqlite3_stmt *inserts[OWED_PARTS] = {NULL};
+    int err = 0;
+    dm_uuid_minter_init(&minter, &dm_rand_system);
+    for (size_t i = 0; i < OWED_PARTS && err == 0; i++)
+        err = sqlite3_prepare_v2(db, owed_sql[i], -1, &inserts[i], NULL) == SQLITE_OK ? 0 : -1;
+    for (uint32_t i = 0; i < rows->owed && err == 0; i++)
+        err = add_envelope(inserts, rows, i, &minter, &text);
+    if (err != 0)
+        (void)complain(db, "an envelope cannot be written");
+    for (size_t i = 0; i < OWED_PARTS; i++)
+        sqlite3_finalize(inserts[i]);
+    dm_buf_dispose(&text);
+    return err;
+}
 
 /* The log of a server that was killed has yet to be folded into the file. */
 static int leave_log(sqlite3 *db, uint32_t rows)
@@ -157,6 +219,8 @@ int dm_rows_fill(const char *folder, const struct dm_rows *rows)
                           "PRAGMA synchronous = OFF; BEGIN");
     if (err == 0)
         err = add_sessions(db, rows);
+    if (err == 0)
+        err = add_envelopes(db, rows);
     if (err == 0)
         err = execute(db, "COMMIT; PRAGMA journal_mode = WAL");
     if (err == 0 && rows->unfolded)

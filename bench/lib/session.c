@@ -9,6 +9,7 @@
 #include "lib/frame.h"
 #include "lib/http.h"
 #include "lib/load.h"
+#include "lib/owed.h"
 #include "lib/rows.h"
 #include "lib/sock.h"
 
@@ -128,7 +129,7 @@ static bool take_welcome(struct dm_load *load, struct dm_session *session, struc
         return false;
     session->welcomed = true;
     load->welcomed_us = dm_clock_mono_us();
-    if (++load->welcomes == load->session_count / 2)
+    if (++load->welcomes == (load->session_count + 1) / 2)
         load->welcomed_half_us = load->welcomed_us;
     dm_session_send(
         load, session,
@@ -157,6 +158,8 @@ static bool is_envelope(struct dm_slice text)
 static void take_text(struct dm_load *load, struct dm_session *session, struct dm_slice text,
                       size_t size)
 {
+    if (load->owed && dm_owed_take(load, session, text))
+        return;
     if (!session->open && !is_envelope(text)) { /* one that was owed may come first */
         if (!take_opening(load, session, text))
             dm_load_fail(load, "a session that opens got: %.*s", (int)text.len, text.at);

@@ -2,7 +2,7 @@
 // knows of it: the secrets that it may bring, and every state that the session
 // can be in, by what was answered and what was only sent.
 import assert from "node:assert/strict";
-import { Client } from "./client.mjs";
+import { Line } from "./line.mjs";
 import { sleep } from "./wait.mjs";
 
 export const TYPES = ["t0", "t1", "t2", "t3"];
@@ -15,54 +15,11 @@ const apply = ({ attachment, filters }, { attach, subscribe = 0, unsubscribe = 0
   filters: (filters | subscribe) & ~unsubscribe,
 });
 
-/** A line to the server: its welcome, the answers to its commands by ref, the types it was sent. */
-class Line extends Client {
-  #ref = 0;
-  #waiting = new Map();
-
-  constructor(ws) {
-    super(ws);
-    Object.assign(this, { acks: true, sent: 0, took: new Set(), unasked: [] });
-    this.welcomed = new Promise((resolve) => {
-      this.onWelcome = resolve;
-    });
-    ws.on("message", (data) => this.#read(JSON.parse(data)));
-    ws.on("close", () => {
-      for (const settle of [this.onWelcome, ...this.#waiting.values()]) settle(undefined);
-    });
-  }
-
-  #read(message) {
-    if (message.type === "welcome") return this.onWelcome(message);
-    if (message.envelopeId) {
-      this.took.add(message.type);
-      return this.acks && this.say({ type: "ack", envelopeId: message.envelopeId });
-    }
-    const settle = this.#waiting.get(message.ref);
-    if (!settle) this.unasked.push(message);
-    this.#waiting.delete(message.ref);
-    settle?.(message);
-  }
-
-  say(message) {
-    this.sent++;
-    this.send(message);
-  }
-
-  /** The answer, or nothing where the line ended before. Every line counts its refs from 1. */
-  command(message) {
-    const ref = `r${++this.#ref}`;
-    if (this.ws.readyState !== this.ws.OPEN) return Promise.resolve(undefined);
-    this.say({ ...message, ref });
-    return new Promise((resolve) => this.#waiting.set(ref, resolve));
-  }
-}
-
 let attached = 0;
 
 export class Survivor {
-  constructor(dm, userId, random) {
-    Object.assign(this, { dm, userId, random, faults: [] });
+  constructor(dm, userId, random, ledger) {
+    Object.assign(this, { dm, userId, random, ledger, acks: true, faults: [] });
     this.forget();
   }
 
@@ -93,6 +50,20 @@ export class Survivor {
     assert.ok(this.worlds.length > 0, `${this.userId} ${this.id}: ${what} ${JSON.stringify(seen)} of ${JSON.stringify(possible)}`);
   }
 
+  /** Its acks are put off, or not any more. */
+  mayAck(may) {
+    this.acks = may;
+    if (this.line) this.line.acks = may;
+  }
+
+  /** It has been sent all that its user is owed and that its filters, which are known, take. */
+  expectOwed() {
+    const [{ filters }] = this.worlds;
+    const takes = (type) => filters === 0 || filters & (1 << TYPES.indexOf(type));
+    const missing = this.ledger.owedTo(this.userId).filter((entry) => takes(entry.body.type) && !this.line.got.has(entry));
+    assert.deepEqual(missing.map(String), [], `${this.userId} ${this.id} is owed that, and not sent it`);
+  }
+
   expectFilters(took) {
     const all = took.has("unheard-of");
     const bits = TYPES.reduce((sum, type, i) => sum | (took.has(type) && !all ? 1 << i : 0), 0);
@@ -106,6 +77,7 @@ export class Survivor {
     const { line } = this;
     const { attach, subscribe, unsubscribe } = change;
     this.unanswered.push(change);
+    line.steady &&= attach !== undefined;
     const answer = await line.command(
       attach !== undefined
         ? { type: "attach", attachment: attach }
@@ -115,8 +87,10 @@ export class Survivor {
     if (answer.type !== "ok") this.faults.push(`${JSON.stringify(change)} is answered ${JSON.stringify(answer)}`);
     const at = this.unanswered.indexOf(change);
     for (const done of this.unanswered.splice(0, at + 1)) this.worlds = this.worlds.map((world) => apply(world, done));
-    if (line === this.line && this.before) {
-      this.dead.push(this.before); // an answer on the new line: its first frame is in the store
+    // Such an answer on the new line says that its first frame is in the store. That of an unsubscribe
+    // with nothing to take out does not: there is nothing to commit.
+    if (line === this.line && this.before && !unsubscribe) {
+      this.dead.push(this.before);
       this.before = undefined;
     }
     return true;
@@ -134,13 +108,9 @@ export class Survivor {
   }
 
   /** A line, before its welcome. */
-  async call() {
-    const { dm } = this;
-    const resume = this.last ? `?resume=${this.#choose()}` : "";
-    const headers = { authorization: `Bearer ${dm.token(this.userId)}` };
-    const line = await Client.open(`${dm.url}/${resume}`, { headers, protocols: ["dormouse.v1"], of: Line, tls: dm.tls });
-    dm.clients.push(line);
-    return line;
+  call() {
+    const { dm, userId, ledger, random, acks } = this;
+    return Line.call(dm, userId, { ledger, random, acks, resume: this.last && this.#choose() });
   }
 
   /** A line with a welcome; nothing if the server went. 1013: try again. */
@@ -197,6 +167,7 @@ export class Survivor {
       return this.connect(gone);
     }
     if (roll < 0.45) return sleep(this.random() * 25); // it may fall asleep
+    if (roll < 0.55) return this.line.ackSome(0.2);
     const changes = Array.from({ length: 1 + Math.floor(this.random() * 3) }, () => this.change(this.#someChange()));
     return this.random() < 0.7 ? Promise.all(changes) : undefined;
   }
