@@ -3,7 +3,7 @@
 -- Tables change by a new file in migrations/ and the same change here.
 
 PRAGMA application_id = 1685025389; -- "dorm"
-PRAGMA user_version = 3;            -- the last migration's number
+PRAGMA user_version = 4;            -- the last migration's number
 
 CREATE TABLE session (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
@@ -69,4 +69,31 @@ CREATE TABLE ack_result (
     session_id BLOB NOT NULL CHECK (length(session_id) = 16),
     value TEXT NOT NULL, -- JSON
     UNIQUE (publish, session_id)
+) STRICT;
+
+-- Counts that are asked for more often than what is counted.
+CREATE TABLE owed_count (
+    user_id TEXT NOT NULL PRIMARY KEY,
+    envelopes INTEGER NOT NULL -- rows of target that are owed
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER target_owed AFTER INSERT ON target WHEN new.owed = 1 BEGIN
+    INSERT INTO owed_count VALUES (new.user_id, 1)
+        ON CONFLICT (user_id) DO UPDATE SET envelopes = envelopes + 1;
+END;
+
+CREATE TRIGGER target_settled AFTER UPDATE OF owed ON target WHEN old.owed = 1 AND new.owed = 0 BEGIN
+    UPDATE owed_count SET envelopes = envelopes - 1 WHERE user_id = old.user_id;
+    DELETE FROM owed_count WHERE user_id = old.user_id AND envelopes = 0;
+END;
+
+CREATE TRIGGER target_gone AFTER DELETE ON target WHEN old.owed = 1 BEGIN
+    UPDATE owed_count SET envelopes = envelopes - 1 WHERE user_id = old.user_id;
+    DELETE FROM owed_count WHERE user_id = old.user_id AND envelopes = 0;
+END;
+
+CREATE TABLE ack_tally (
+    publish INTEGER PRIMARY KEY,
+    asked_at INTEGER NOT NULL, -- a session that is newer was not sent it when it was
+    result_bytes INTEGER NOT NULL DEFAULT 0
 ) STRICT;

@@ -79,61 +79,100 @@ static struct ended end_pending(struct dm_shard *shard, uint32_t pending_index, 
 
 /* --- acks of recorded publishes: they count once the store has them --- */
 
-struct acking {
-    struct addressee *to;
-    struct ended ended;
-};
+enum { ACKS_OUT_MAX = 4096 /* of envelopes that nobody awaits */ };
 
-static void ack_recorded(struct dm_mail *mail, struct dm_shard *shard)
-{
-    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
-    struct acking *acking = op->caller;
-    bool counts = !op->err && op->publish->found != DM_RECORDED_NOT;
-    shard->ops_out--;
-    dm_metrics_add(shard->metrics, counts ? DM_METRIC_ACKS : DM_METRIC_ACKS_IGNORED, 1);
-    dm_addressee_answer(shard, acking->to, op->err ? op->err : counts ? DM_OK : DM_ERR_NOT_FOUND);
-    /* What the store could not take is awaited on: the client may ack once more. */
-    if (!op->err) {
-        if (!counts && acking->ended.how == SETTLED_ACKED)
-            acking->ended.how = SETTLED_GONE;
-        acking->ended.told |= !counts && acking->ended.how == SETTLED_LATE;
-        tell_coordinator(shard, &acking->ended, DM_NO_SLICE);
-    }
-    free(acking);
-    dm_store_op_destroy(op);
-}
-
-static void record_ack(struct dm_shard *shard, uint32_t index, const struct dm_command *command,
-                       const struct ended *ended)
+static struct dm_store_op *ack_op(struct dm_shard *shard, uint32_t index,
+                                  const struct dm_command *command, dm_mail_run back)
 {
     const struct session *session = session_at(shard, index);
-    struct dm_store_op *op =
-        dm_store_op_create(DM_STORE_RECORD_ACK, shard->options.number, ack_recorded);
+    struct dm_store_op *op = dm_store_op_create(DM_STORE_RECORD_ACK, shard->options.number, back);
     struct dm_store_publish *publish = dm_store_op_publish(op);
-    struct acking *acking = DM_NEW(struct acking);
-    *acking = (struct acking){dm_addressee_create(shard, index, command->ref), *ended};
-    op->caller = acking;
+    op->caller = dm_addressee_create(shard, index, command->ref);
     op->session_id = session->id;
     op->envelope_id = command->envelope;
+    op->user = session->user;
     op->user_id = dm_store_op_add_text(op, dm_user_id(user_at(shard, session->user)));
     op->now = dm_shard_wall(shard);
+    op->oldest = shard->began;
     publish->result =
         dm_store_op_add_text(op, command->result.at ? command->result : DM_SLICE("null"));
     publish->retention = shard->options.result_retention_ms;
-    publish->awaited = !ended->told;
+    return op;
+}
+
+static void answer_ack(struct dm_shard *shard, struct dm_store_op *op, bool counts)
+{
+    shard->ops_out--;
+    dm_metrics_add(shard->metrics, counts ? DM_METRIC_ACKS : DM_METRIC_ACKS_IGNORED, 1);
+    dm_metrics_add(shard->metrics, DM_METRIC_RESULTS_DROPPED, counts && op->publish->cut);
+    dm_addressee_answer(shard, op->caller, op->err ? op->err : counts ? DM_OK : DM_ERR_NOT_FOUND);
+}
+
+static bool it_counts(const struct dm_store_op *op)
+{
+    return !op->err && op->publish->found != DM_RECORDED_NOT;
+}
+
+/* The pending ack is there until now, unless its session has dropped or the publish is answered;
+ * where the store has failed the client may ack once more. */
+static void awaited_ack_stored(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
+    uint32_t user = op->user, session = dm_session_find(shard, user, &op->session_id);
+    uint32_t pending = session ? dm_pending_find(shard, session, &op->envelope_id) : 0;
+    bool counts = it_counts(op);
+    dm_awake_of(shard, user)->writes--;
+    answer_ack(shard, op, counts);
+    if (pending && op->err) {
+        pending_at(shard, pending)->acking = false;
+    } else if (pending) {
+        struct ended ended = end_pending(shard, pending, counts ? SETTLED_ACKED : SETTLED_GONE);
+        tell_coordinator(shard, &ended, DM_NO_SLICE);
+    }
+    dm_user_free_if_unused(shard, user);
+    dm_store_op_destroy(op);
+}
+
+static void ack_awaited(struct dm_shard *shard, uint32_t index, uint32_t pending,
+                        const struct dm_command *command)
+{
+    struct dm_store_op *op = ack_op(shard, index, command, awaited_ack_stored);
+    pending_at(shard, pending)->acking = true;
+    op->publish->awaited = true;
+    dm_awake_of(shard, op->user)->writes++;
     dm_shard_submit(shard, op);
+}
+
+static void unawaited_ack_stored(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
+    shard->acks_out--;
+    answer_ack(shard, op, it_counts(op));
+    dm_store_op_destroy(op);
+}
+
+static void ignore(struct dm_shard *shard, uint32_t session, const struct dm_command *command,
+                   int err)
+{
+    dm_metrics_add(shard->metrics, DM_METRIC_ACKS_IGNORED, 1);
+    dm_answer(shard, session_at(shard, session), command->ref, err, DM_NO_SLICE);
 }
 
 /* Of one that is owed, or was open when its process crashed, the store knows. */
 void dm_session_ack_unawaited(struct dm_shard *shard, uint32_t session,
                               const struct dm_command *command)
 {
-    if (shard->holds_publishes) {
-        record_ack(shard, session, command, &(struct ended){.told = true});
+    const struct dm_uuid *id = &command->envelope;
+    if (!shard->holds_publishes || (shard->plain && dm_uuid_eq(dm_plain_place(shard, id), id))) {
+        ignore(shard, session, command, DM_ERR_NOT_FOUND);
         return;
     }
-    dm_metrics_add(shard->metrics, DM_METRIC_ACKS_IGNORED, 1);
-    dm_answer(shard, session_at(shard, session), command->ref, DM_ERR_NOT_FOUND, DM_NO_SLICE);
+    if (shard->acks_out == ACKS_OUT_MAX) {
+        ignore(shard, session, command, DM_ERR_OVERLOADED);
+        return;
+    }
+    shard->acks_out++;
+    dm_shard_submit(shard, ack_op(shard, session, command, unawaited_ack_stored));
 }
 
 /* --- all others --- */
@@ -145,13 +184,15 @@ void dm_session_ack(struct dm_shard *shard, uint32_t index, const struct dm_comm
         dm_session_ack_unawaited(shard, index, command);
         return;
     }
-    bool recorded =
-        part_at(shard, delivery_at(shard, pending_at(shard, pending)->delivery)->part)->recorded;
-    struct ended ended = end_pending(shard, pending, SETTLED_ACKED);
-    if (recorded) {
-        record_ack(shard, index, command, &ended);
+    if (pending_at(shard, pending)->acking) {
+        ignore(shard, index, command, DM_ERR_NOT_FOUND);
         return;
     }
+    if (part_at(shard, delivery_at(shard, pending_at(shard, pending)->delivery)->part)->recorded) {
+        ack_awaited(shard, index, pending, command);
+        return;
+    }
+    struct ended ended = end_pending(shard, pending, SETTLED_ACKED);
     dm_metrics_add(shard->metrics, DM_METRIC_ACKS, 1);
     tell_coordinator(shard, &ended, command->result.at ? command->result : DM_SLICE("null"));
     dm_answer(shard, session_at(shard, index), command->ref, DM_OK, DM_NO_SLICE);

@@ -20,6 +20,7 @@ void dm_answer(struct dm_shard *shard, const struct session *session, struct dm_
  * another socket, whose client has refs of its own. */
 struct addressee {
     uint32_t session, sock;
+    unsigned char print[DM_RESUME_PRINT_LEN]; /* numbers of sockets come again: welcomes differ */
     struct dm_uuid id;
     struct dm_slice ref;
     char bytes[];
@@ -30,7 +31,8 @@ struct addressee *dm_addressee_create(const struct dm_shard *shard, uint32_t ses
 {
     struct addressee *addressee = dm_alloc(sizeof *addressee + ref.len);
     const struct session *its = session_at(shard, session);
-    *addressee = (struct addressee){session, its->sock, its->id, DM_NO_SLICE};
+    *addressee = (struct addressee){.session = session, .sock = its->sock, .id = its->id};
+    memcpy(addressee->print, its->print, sizeof its->print);
     if (ref.at) {
         memcpy(addressee->bytes, ref.at, ref.len);
         addressee->ref = dm_slice(addressee->bytes, ref.len);
@@ -41,6 +43,7 @@ struct addressee *dm_addressee_create(const struct dm_shard *shard, uint32_t ses
 static bool is_still(const struct session *session, const struct addressee *addressee)
 {
     return dm_uuid_eq(&session->id, &addressee->id) && session->sock == addressee->sock &&
+           memcmp(session->print, addressee->print, sizeof session->print) == 0 &&
            !(session->flags & SESSION_GONE);
 }
 

@@ -5,9 +5,11 @@
  * meanwhile is held behind it, so that a session has all in order.
  *
  *   begun ─► READING ◄──────────► WAITING (for the socket, the user's wake, the store)
- *               │ last page
- *               ▼
- *            LINGERING ── a moment ─► gone
+ *             │   ▲ it has subscribed since
+ *   last page ▼   │
+ *            FLUSHING what was held, as the socket takes it ─► LINGERING ── a moment ─► gone
+ *
+ * More than HELD_UNSENT times max_unsent held closes it with 4008: what it is owed is kept.
  *
  * An envelope that has only just been recorded may be read here before its
  * publish has come to this shard: for a moment it is remembered what was sent,
@@ -19,9 +21,13 @@
 #include "hub/hub_priv.h"
 
 enum {
-    LINGER_MS = 10000,   /* a recorded publish is at its owners long before */
-    FRESH_MS = 10000,    /* older ones are there already */
-    SOCKET_PAUSE_MS = 10 /* until the socket is asked again whether it has taken all */
+    LINGER_MS = 10000, /* a recorded publish is at its owners long before */
+    FRESH_MS = 10000,  /* older ones are there already */
+    AHEAD_MS = 1000,   /* what is dated later was not published just now: the clock was set back */
+    PAUSE_MS_MIN = 1,  /* until it is tried again: whether the socket has taken all, */
+    PAUSE_MS_MAX = 500 /* the user is awake */,
+    FLUSH_BYTES = 256 * 1024,
+    HELD_UNSENT = 4, /* so many times max_unsent may be held */
 };
 
 /* --- which sessions --- */
@@ -56,6 +62,15 @@ static void due(struct dm_shard *shard, struct catch_up *at, uint64_t when)
     dm_heap_add(&shard->catch_up_timers, &at->timer, when);
 }
 
+/* Longer each time, until something has gone on. */
+static void wait(struct dm_shard *shard, struct catch_up *at)
+{
+    at->pause = at->pause ? 2 * at->pause : PAUSE_MS_MIN;
+    if (at->pause > PAUSE_MS_MAX)
+        at->pause = PAUSE_MS_MAX;
+    due(shard, at, dm_shard_now(shard) + at->pause);
+}
+
 static struct catch_up *create(struct dm_shard *shard, uint32_t session)
 {
     uint32_t index = dm_slab_take(&shard->catch_ups);
@@ -69,28 +84,51 @@ static struct catch_up *create(struct dm_shard *shard, uint32_t session)
 
 /* --- what came live --- */
 
-/* Gives all that is held to the socket, or where there is none any more to nobody. */
-static void let_go(struct dm_shard *shard, struct catch_up *at, bool send)
+static bool holds_any(const struct catch_up *at)
 {
-    struct dm_wire **held = (void *)at->held.bytes;
-    for (size_t i = 0; i < at->held.len / sizeof *held; i++) {
-        if (send)
-            shard->ports.sink.send(shard->ports.sink.self, session_at(shard, at->session)->sock,
-                                   held[i]);
-        dm_wire_release(held[i]);
-    }
-    dm_buf_dispose(&at->held);
-    at->held_bytes = 0;
+    return at->held_first < at->held.len / sizeof(struct dm_wire *);
 }
 
-/* More than a socket may leave unsent is its own affair, at once. */
+static struct dm_wire *shift_held(struct catch_up *at)
+{
+    struct dm_wire *wire = ((struct dm_wire **)(void *)at->held.bytes)[at->held_first++];
+    at->held_bytes -= wire->len;
+    if (!holds_any(at)) {
+        dm_buf_clear(&at->held);
+        at->held_first = 0;
+    }
+    return wire;
+}
+
+static void drop_held(struct catch_up *at)
+{
+    while (holds_any(at))
+        dm_wire_release(shift_held(at));
+}
+
+/* So much that the kernel takes it. */
+static void flush_some(struct dm_shard *shard, struct catch_up *at)
+{
+    for (uint64_t sent = 0; holds_any(at) && sent < FLUSH_BYTES;) {
+        struct dm_wire *wire = shift_held(at);
+        sent += wire->len;
+        shard->ports.sink.send(shard->ports.sink.self, session_at(shard, at->session)->sock, wire);
+        dm_wire_release(wire);
+    }
+}
+
 static void hold(struct dm_shard *shard, struct catch_up *at, struct dm_wire *wire)
 {
+    if (at->held_bytes > HELD_UNSENT * shard->options.limits.max_unsent) {
+        at->overflown = true; /* closed at the turn's end: not from within a delivery */
+        drop_held(at);
+        due(shard, at, dm_shard_now(shard));
+    }
+    if (at->overflown)
+        return;
     dm_wire_retain(wire);
     dm_buf_add(&at->held, &wire, sizeof(struct dm_wire *));
     at->held_bytes += wire->len;
-    if (at->held_bytes > shard->options.limits.max_unsent)
-        let_go(shard, at, true);
 }
 
 void dm_catch_up_send(struct dm_shard *shard, uint32_t session, struct dm_wire *wire,
@@ -101,11 +139,10 @@ void dm_catch_up_send(struct dm_shard *shard, uint32_t session, struct dm_wire *
         return;
     if (durable)
         dm_uuid_set_add(&at->sent, durable);
-    if (at->done || at->failing) {
+    if (at->done || (at->failing && !holds_any(at)))
         shard->ports.sink.send(shard->ports.sink.self, session_at(shard, session)->sock, wire);
-        return;
-    }
-    hold(shard, at, wire);
+    else
+        hold(shard, at, wire);
 }
 
 /* --- the end --- */
@@ -119,9 +156,9 @@ static void free_record(struct dm_shard *shard, struct catch_up *at)
     dm_slab_give(&shard->catch_ups, at->index);
 }
 
-static void end(struct dm_shard *shard, struct catch_up *at, bool send)
+static void end(struct dm_shard *shard, struct catch_up *at)
 {
-    let_go(shard, at, send);
+    drop_held(at);
     dm_index_remove(&shard->catch_up_index, hash_of(shard, at->session), at->index);
     session_at(shard, at->session)->flags &= (uint8_t)~SESSION_BEHIND;
     at->gone = true;
@@ -132,7 +169,7 @@ static void end(struct dm_shard *shard, struct catch_up *at, bool send)
 void dm_catch_up_end(struct dm_shard *shard, uint32_t session)
 {
     if (session_at(shard, session)->flags & SESSION_BEHIND)
-        end(shard, find(shard, session), false);
+        end(shard, find(shard, session));
 }
 
 void dm_catch_up_dispose(struct dm_shard *shard)
@@ -140,7 +177,7 @@ void dm_catch_up_dispose(struct dm_shard *shard)
     for (uint32_t i = 1; i < dm_slab_end(&shard->catch_ups); i++) {
         struct catch_up *at = dm_slab_peek(&shard->catch_ups, i);
         if (at && at->index == i) {
-            let_go(shard, at, false);
+            drop_held(at);
             free_record(shard, at);
         }
     }
@@ -149,32 +186,51 @@ void dm_catch_up_dispose(struct dm_shard *shard)
     dm_slab_dispose(&shard->catch_ups);
 }
 
-static void finish(struct dm_shard *shard, struct catch_up *at)
+static void close_slow(struct dm_shard *shard, struct catch_up *at)
 {
-    if (!at->fresh) {
-        end(shard, at, true);
-        return;
+    uint32_t session = at->session;
+    dm_metrics_add(shard->metrics, DM_METRIC_CLOSED_SLOW, 1);
+    shard->ports.sink.close(shard->ports.sink.self, session_at(shard, session)->sock, 4008,
+                            DM_NO_SLICE);
+    dm_session_closed(shard, session, false);
+}
+
+/* All pages are read, and the socket has taken what it was sent. */
+static void flush(struct dm_shard *shard, struct catch_up *at)
+{
+    flush_some(shard, at);
+    if (holds_any(at)) {
+        due(shard, at, dm_shard_now(shard));
+    } else if (at->fresh) {
+        at->done = true;
+        due(shard, at, dm_shard_now(shard) + LINGER_MS);
+    } else {
+        end(shard, at);
     }
-    let_go(shard, at, true);
-    at->done = true;
-    due(shard, at, dm_shard_now(shard) + LINGER_MS);
 }
 
 /* --- a page --- */
 
-static bool took_before(const struct catch_up *at, struct dm_filter_probe *probe)
+static bool took_before(const struct catch_up *at, uint64_t number, struct dm_filter_probe *probe)
 {
+    if (at->unsent_from && number >= at->unsent_from)
+        return false;
     return at->partial && dm_filter_set_matches(&at->before, probe);
 }
 
-/* One that was published since this began is on its way here, and not answered: what has come live
- * came before it. */
+/* Published since this began: it is on its way here live, and not answered. */
+static bool is_new(struct dm_shard *shard, const struct catch_up *at, uint64_t ts)
+{
+    return ts > at->began && ts <= dm_shard_wall(shard) + AHEAD_MS;
+}
+
+/* What has come live came before one that is new. */
 static void send_owed(struct dm_shard *shard, struct catch_up *at,
                       const struct dm_envelope *envelope)
 {
     const struct session *session = session_at(shard, at->session);
     const struct user *user = user_at(shard, session->user);
-    bool again = envelope->ts <= at->began;
+    bool again = !is_new(shard, at, envelope->ts);
     dm_buf_clear(&shard->text);
     dm_dialect_of(session->dialect)->write(envelope, dm_user_id(user), again, &shard->text);
     struct dm_wire *wire = dm_wire_create(DM_OP_TEXT, dm_buf_slice(&shard->text));
@@ -198,9 +254,10 @@ static void see_to(struct dm_shard *shard, struct catch_up *at, const struct dm_
         &row->envelope_id, row->ts, dm_store_op_text(op, row->type), payload, DM_NO_SLICE);
     struct dm_filter_probe probe;
     dm_filter_probe_init(&probe, envelope);
-    if (dm_session_takes(shard, session, &probe) && !took_before(at, &probe)) {
+    if (dm_session_takes(shard, session, &probe) && !took_before(at, row->number, &probe)) {
         dm_uuid_set_add(&at->sent, &row->envelope_id);
-        at->fresh |= row->ts + FRESH_MS > dm_shard_wall(shard);
+        at->fresh |=
+            row->ts + FRESH_MS > dm_shard_wall(shard) && row->ts <= dm_shard_wall(shard) + AHEAD_MS;
         send_owed(shard, at, envelope);
     }
     dm_filter_probe_dispose(&probe);
@@ -217,32 +274,42 @@ static bool is_ready(const struct dm_shard *shard, const struct session *session
 static void fail(struct dm_shard *shard, struct catch_up *at)
 {
     at->failing = true;
-    let_go(shard, at, true);
     due(shard, at, dm_shard_now(shard) + STORE_RETRY_MS);
+}
+
+static void go_on(struct dm_shard *shard, struct catch_up *at);
+
+static void see_to_page(struct dm_shard *shard, struct catch_up *at, const struct dm_store_op *op)
+{
+    at->failing = false;
+    at->pause = 0;
+    for (uint32_t i = 0; i < op->page->count; i++)
+        see_to(shard, at, op, &op->page->rows[i]);
+    if (op->page->more) {
+        due(shard, at, dm_shard_now(shard));
+        return;
+    }
+    at->flushing = !at->restart;
+    if (at->restart)
+        at->after = 0;
+    at->restart = false;
+    go_on(shard, at);
 }
 
 static void loaded(struct dm_mail *mail, struct dm_shard *shard)
 {
     struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
     struct catch_up *at = catch_up_at(shard, op->user);
-    const struct dm_store_page *page = op->page;
     shard->ops_out--;
     at->reading = false;
-    if (at->gone) {
+    if (at->gone)
         free_record(shard, at);
-    } else if (op->err) {
+    else if (op->err)
         fail(shard, at);
-    } else if (page->after != at->after || !is_ready(shard, session_at(shard, at->session))) {
-        due(shard, at, dm_shard_now(shard)); /* begun anew, or fallen asleep: read it once more */
-    } else {
-        at->failing = false;
-        for (uint32_t i = 0; i < page->count; i++)
-            see_to(shard, at, op, &page->rows[i]);
-        if (page->more)
-            due(shard, at, dm_shard_now(shard));
-        else
-            finish(shard, at);
-    }
+    else if (!is_ready(shard, session_at(shard, at->session)))
+        wait(shard, at); /* fallen asleep: it is read once more */
+    else
+        see_to_page(shard, at, op);
     dm_store_op_destroy(op);
 }
 
@@ -263,11 +330,17 @@ static void load(struct dm_shard *shard, struct catch_up *at)
 static void go_on(struct dm_shard *shard, struct catch_up *at)
 {
     const struct session *session = session_at(shard, at->session);
-    uint64_t now = dm_shard_now(shard);
-    if (!is_ready(shard, session) && !dm_user_rouse(shard, session->user))
-        due(shard, at, now + 1);
-    else if (shard->ports.sink.unsent(shard->ports.sink.self, session->sock) > 0)
-        due(shard, at, now + SOCKET_PAUSE_MS);
+    bool taken = shard->ports.sink.unsent(shard->ports.sink.self, session->sock) == 0;
+    if (at->failing && taken) /* the store cannot be read: what is live goes on */
+        flush_some(shard, at);
+    if (at->overflown)
+        close_slow(shard, at);
+    else if (!taken)
+        wait(shard, at);
+    else if (at->flushing)
+        flush(shard, at);
+    else if (!is_ready(shard, session) && !dm_user_rouse(shard, session->user))
+        wait(shard, at);
     else
         load(shard, at);
 }
@@ -278,19 +351,34 @@ void dm_catch_up_begin(struct dm_shard *shard, uint32_t session, struct dm_filte
         return;
     bool running = session_at(shard, session)->flags & SESSION_BEHIND;
     struct catch_up *at = running ? find(shard, session) : create(shard, session);
-    bool again = running && !at->done; /* `before` is what it took when that was begun */
-    at->after = 0;
-    if (before && again) {
-        dm_filter_set_dispose(before);
-    } else if (before) {
-        dm_filter_set_dispose(&at->before);
-        at->before = *before;
-        at->partial = true;
+    if (running && !at->done) { /* `before` is what it took when that was begun */
+        if (before)
+            dm_filter_set_dispose(before);
+        at->restart = !at->flushing;
+        at->after = at->flushing ? 0 : at->after;
+        at->flushing = false;
+        return;
     }
-    at->done = false;
+    dm_filter_set_dispose(&at->before);
+    at->before = before ? *before : (struct dm_filter_set){0};
+    at->partial = before != NULL;
+    at->after = at->unsent_from = 0;
+    at->done = at->flushing = false;
     at->began = dm_shard_wall(shard);
-    if (!at->reading)
-        go_on(shard, at);
+    go_on(shard, at);
+}
+
+void dm_catch_up_from(struct dm_shard *shard, uint32_t session, uint64_t number)
+{
+    bool running = session_at(shard, session)->flags & SESSION_BEHIND;
+    struct catch_up *at = running ? find(shard, session) : create(shard, session);
+    at->unsent_from = number;
+    if (running && !at->done && !at->flushing)
+        return; /* it comes to that number yet */
+    at->after = number - 1;
+    at->done = at->flushing = false;
+    at->began = dm_shard_wall(shard);
+    wait(shard, at);
 }
 
 uint64_t dm_catch_up_tick(struct dm_shard *shard, uint64_t now)
@@ -300,7 +388,7 @@ uint64_t dm_catch_up_tick(struct dm_shard *shard, uint64_t now)
         struct catch_up *at = DM_CONTAINER(timer, struct catch_up, timer);
         dm_heap_remove(&shard->catch_up_timers, timer);
         if (at->done)
-            end(shard, at, true);
+            end(shard, at);
         else
             go_on(shard, at);
     }

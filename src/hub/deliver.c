@@ -144,6 +144,14 @@ static void deliver_or_wait(struct dm_shard *shard, uint32_t part, uint32_t targ
     deliver(shard, part, index);
 }
 
+/* An ack of it that comes too late need not ask the store. */
+static void note_plain(struct dm_shard *shard, const struct dm_uuid *id)
+{
+    if (!shard->plain)
+        shard->plain = dm_calloc(PLAIN_IDS, sizeof *shard->plain);
+    *dm_plain_place(shard, id) = *id;
+}
+
 static uint32_t part_create(struct dm_shard *shard, struct scatter *scatter)
 {
     uint32_t index = dm_slab_take(&shard->parts);
@@ -155,7 +163,10 @@ static uint32_t part_create(struct dm_shard *shard, struct scatter *scatter)
     part->envelope = dm_envelope_retain(scatter->publish->envelope);
     part->durable = scatter->publish->durable;
     part->recorded = part->durable || scatter->publish->repeatable;
-    shard->holds_publishes |= part->recorded;
+    if (part->recorded)
+        shard->holds_publishes = true;
+    else if (shard->holds_publishes)
+        note_plain(shard, &part->envelope->id);
     dm_filter_probe_init(&part->probe, part->envelope);
     return index;
 }
@@ -172,10 +183,22 @@ void dm_scatter_deliver(struct dm_shard *shard, struct scatter *scatter)
         send_back(shard, part);
 }
 
-static void fail_target(struct dm_shard *shard, const struct wait *wait, int err)
+/* What is durable comes when the user can be loaded again: behind it what is published meanwhile.
+ */
+static void owe(struct dm_shard *shard, uint32_t user, uint64_t number)
+{
+    for (uint32_t i = user_at(shard, user)->first_session; i; i = session_at(shard, i)->next)
+        if (!(session_at(shard, i)->flags & SESSION_GONE) &&
+            dm_dialect_of(session_at(shard, i)->dialect)->acks)
+            dm_catch_up_from(shard, i, number);
+}
+
+static void fail_target(struct dm_shard *shard, uint32_t user, const struct wait *wait, int err)
 {
     struct scatter *scatter = part_at(shard, wait->part)->scatter;
     scatter->failed = true;
+    if (scatter->publish->durable)
+        owe(shard, user, scatter->publish->number);
     if (scatter->publish->target_errs)
         scatter->publish->target_errs[wait->target] = err;
 }
@@ -190,7 +213,7 @@ void dm_deliver_waiting(struct dm_shard *shard, uint32_t user, int err)
     while ((link = dm_list_shift(waiting)) != NULL) {
         struct wait *wait = DM_CONTAINER(link, struct wait, link);
         if (err)
-            fail_target(shard, wait, err);
+            fail_target(shard, user, wait, err);
         else
             deliver(shard, wait->part, user);
         dm_list_push(&done, &wait->link);

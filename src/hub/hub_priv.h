@@ -43,8 +43,12 @@ struct dm_shard {
     struct dm_list records[RECORD_LISTS]; /* struct record, by id */
     struct dm_uuid_set unsent;            /* publishes that may be recorded, and were not sent */
     bool holds_publishes;                 /* the store may hold recorded publishes */
-    uint64_t forget_at;                   /* when to look for some that have expired; 0: none */
-    uint32_t socket_publishes;            /* open ones that sessions have asked for */
+    struct dm_uuid
+        *plain;         /* PLAIN_IDS of late envelopes that are not recorded; NULL: no need yet */
+    uint32_t acks_out;  /* at the store, of envelopes that nobody awaits */
+    uint64_t began;     /* this process, by the wall clock */
+    uint64_t forget_at; /* when to look for some that have expired; 0: none */
+    uint32_t socket_publishes; /* open ones that sessions have asked for */
 
     struct pace pace;
     struct dm_heap deadlines; /* struct coordination */
@@ -85,6 +89,12 @@ static inline struct part *part_at(const struct dm_shard *shard, uint32_t index)
 static inline struct coordination *coordination_at(const struct dm_shard *shard, uint32_t index)
 {
     return dm_slab_at(&shard->coordinations, index);
+}
+
+/* Where an envelope's id stands among the plain ones, if it does. */
+static inline struct dm_uuid *dm_plain_place(const struct dm_shard *shard, const struct dm_uuid *id)
+{
+    return &shard->plain[dm_hash(shard->index_key, id, sizeof *id) % PLAIN_IDS];
 }
 
 /* user.c */
@@ -169,6 +179,8 @@ uint64_t dm_expiry_tick(struct dm_shard *shard, uint64_t now);
 /* catch_up.c: durable envelopes that are owed, to a session that did not take them yet. `before` is
  * what it took until now, and taken over; NULL: nothing on this socket. */
 void dm_catch_up_begin(struct dm_shard *shard, uint32_t session, struct dm_filter_set *before);
+/* The same for what could not be delivered: the recorded publishes from this number on. */
+void dm_catch_up_from(struct dm_shard *shard, uint32_t session, uint64_t number);
 void dm_catch_up_end(struct dm_shard *shard,
                      uint32_t session); /* its socket is another's, or gone */
 /* Sends what has come live, or keeps it behind what is older; `durable`: its id, or NULL. */
@@ -181,14 +193,19 @@ void dm_catch_up_dispose(struct dm_shard *shard);
 void dm_record_ask(struct dm_shard *shard, struct dm_publish *publish);
 void dm_record_delivered(struct dm_shard *shard, struct record *record);
 void dm_record_finish(struct dm_shard *shard,
-                      struct record *record); /* its publish has the counts */
+                      struct record *record);                     /* its publish has the counts */
+void dm_stored_results_release(struct dm_stored_results *stored); /* NULL is fine */
+
+/* record_expiry.c */
+void dm_record_expect_expiry(struct dm_shard *shard);
 uint64_t dm_record_tick(struct dm_shard *shard, uint64_t now);
 
-/* answer.c: what a session's commands are answered */
+/* answer.c: what a session's commands are answered. An addressee may outlive the socket that the
+ * command came on, and then nobody is answered. It is freed when it is. */
 struct addressee *dm_addressee_create(const struct dm_shard *shard, uint32_t session,
                                       struct dm_slice ref);
-void dm_addressee_answer(struct dm_shard *shard, struct addressee *addressee, int err); /* frees */
-/* ok, and these JSON members; frees too. */
+void dm_addressee_answer(struct dm_shard *shard, struct addressee *addressee, int err); /* or ok */
+/* ok, and these JSON members. */
 void dm_addressee_tell(struct dm_shard *shard, struct addressee *addressee, struct dm_slice more);
 void dm_answer(struct dm_shard *shard, const struct session *session, struct dm_slice ref, int err,
                struct dm_slice why);

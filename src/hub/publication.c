@@ -24,7 +24,21 @@ void dm_publish_dispose(struct dm_publish *publish)
 {
     dm_envelope_release(publish->envelope);
     dm_buf_dispose(&publish->results);
+    dm_stored_results_release(publish->stored);
     free(publish->target_errs);
+}
+
+struct dm_slice dm_publish_results(const struct dm_publish *publish)
+{
+    return dm_buf_slice(publish->stored ? &publish->stored->json : &publish->results);
+}
+
+void dm_stored_results_release(struct dm_stored_results *stored)
+{
+    if (!stored || atomic_fetch_sub(&stored->refs, 1) != 1)
+        return;
+    dm_buf_dispose(&stored->json);
+    free(stored);
 }
 
 void dm_publish_describe(const struct dm_publish *publish, struct dm_buf *out)
@@ -38,7 +52,7 @@ void dm_publish_describe(const struct dm_publish *publish, struct dm_buf *out)
     dm_buf_lit(out, ",\"delivered\":");
     dm_buf_add_number(out, publish->delivered);
     dm_buf_lit(out, ",\"results\":[");
-    dm_buf_add_slice(out, dm_buf_slice(&publish->results));
+    dm_buf_add_slice(out, dm_publish_results(publish));
     dm_buf_add_byte(out, ']');
     if (publish->durable) {
         dm_buf_lit(out, ",\"owed\":");

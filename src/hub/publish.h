@@ -14,11 +14,19 @@
 #ifndef DM_HUB_PUBLISH_H
 #define DM_HUB_PUBLISH_H
 
+#include <stdatomic.h>
+
 #include "base/list.h"
 #include "hub/shard.h"
 #include "model/envelope.h"
 #include "model/publication.h"
 #include "ports/store_publish.h"
+
+/* Results that the store has, shared by all who have asked for them. Any thread. */
+struct dm_stored_results {
+    _Atomic uint32_t refs;
+    struct dm_buf json;
+};
 
 struct dm_publish {
     struct dm_mail mail;
@@ -44,9 +52,12 @@ struct dm_publish {
     uint32_t delivered;    /* all sessions */
     uint32_t owed;         /* targets that a durable one is still owed to */
     uint32_t result_count;
-    struct dm_buf results; /* JSON values in order of arrival, with commas between */
+    /* JSON values in order of arrival, with commas between: dm_publish_results has them. */
+    struct dm_buf results;            /* of one that is in memory alone */
+    struct dm_stored_results *stored; /* of a recorded one; NULL: none */
 
     struct dm_list asking; /* the hub's: those that wait for the same answer */
+    uint64_t number;       /* the hub's: of a recorded one */
 
     void (*done)(struct dm_publish *publish, struct dm_shard *here);
 };
@@ -55,6 +66,7 @@ struct dm_publish {
 void dm_publish_prepare(struct dm_shard *shard, struct dm_publish *publish,
                         const struct dm_publication *from, struct dm_slice principal);
 void dm_publish_dispose(struct dm_publish *publish); /* not the struct itself */
+struct dm_slice dm_publish_results(const struct dm_publish *publish);
 
 /* The answer as JSON members: "envelopeId":…,"clientCount":…,"delivered":…,"results":[…], and
  * "owed":… of a durable one. */
@@ -66,10 +78,11 @@ void dm_publish(struct dm_shard *shard, struct dm_publish *publish);
 
 /* What has become of a recorded publish. */
 struct dm_publish_look {
-    struct dm_uuid envelope_id; /* asked */
+    /* Asked. */
+    struct dm_uuid envelope_id;
+    struct dm_slice principal; /* who must have published it; absent: anybody */
     /* Answered; good until `done` returns. */
-    int err; /* DM_ERR_NOT_FOUND, DM_ERR_UNAVAILABLE */
-    struct dm_slice principal;
+    int err;                              /* DM_ERR_NOT_FOUND, DM_ERR_UNAVAILABLE */
     const struct dm_store_publish *found; /* its `found` is OPEN or DONE */
     void (*done)(struct dm_publish_look *look, struct dm_shard *here);
 };

@@ -5,8 +5,12 @@
  *
  *   asked ─► RECORDING ─┬─ new ──────────────────────► RUNNING ── acks in, or deadline ─┐
  *                       ├─ open since before a crash ─► RUNNING (sent to nobody)         │
- *                       │                                                                ▼
- *                       └─ answered before, another, refused, failed ─► (answered) ◄─ FINISHING
+ *                       ├─ answered before ──────────────────────────────────────────┐   │
+ *                       │                                                            ▼   ▼
+ *                       └─ another, refused, failed ─► (answered) ◄── looked up ── FINISHING
+ *                                                          ▲                           │
+ *                                                          └─ forgotten: some target ──┘
+ *                                                             could not be reached
  */
 #include <stdlib.h>
 
@@ -52,29 +56,37 @@ static struct dm_publish *first_of(const struct record *record)
 
 /* --- the answer --- */
 
-static void take_answer(struct dm_publish *publish, const struct dm_store_publish *stored)
+static void take_answer(struct dm_publish *publish, const struct dm_store_publish *found,
+                        struct dm_stored_results *results)
 {
-    publish->client_count = stored->client_count;
-    publish->delivered = stored->delivered;
-    publish->owed = stored->owed;
-    publish->result_count = stored->result_count;
-    dm_buf_clear(&publish->results);
-    dm_buf_add_slice(&publish->results, dm_buf_slice(&stored->results));
+    publish->client_count = found->client_count;
+    publish->delivered = found->delivered;
+    publish->owed = found->owed;
+    publish->result_count = found->result_count;
+    atomic_fetch_add(&results->refs, 1);
+    publish->stored = results;
 }
 
 /* To all who have asked. Whoever is told may ask for the same again at once. */
 static void answer(struct dm_shard *shard, struct record *record, int err,
-                   const struct dm_store_publish *stored)
+                   struct dm_store_publish *found)
 {
     struct dm_list *link;
+    struct dm_stored_results *results = NULL;
+    if (!err) {
+        results = DM_NEW(struct dm_stored_results);
+        *results = (struct dm_stored_results){.refs = 1, .json = found->results};
+        found->results = (struct dm_buf)DM_BUF_INIT;
+    }
     dm_list_unlink(&record->link);
     while ((link = dm_list_shift(&record->asking)) != NULL) {
         struct dm_publish *publish = DM_CONTAINER(link, struct dm_publish, asking);
         publish->err = err;
         if (!err)
-            take_answer(publish, stored);
+            take_answer(publish, found, results);
         dm_publish_answer(shard, publish);
     }
+    dm_stored_results_release(results);
     free(record);
 }
 
@@ -114,13 +126,38 @@ static void forgotten(struct dm_mail *mail, struct dm_shard *shard)
     dm_store_op_destroy(op);
 }
 
+static void looked_up(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
+    int err = op->err;
+    if (!err && op->publish->found == DM_RECORDED_NOT)
+        err = DM_ERR_UNAVAILABLE; /* its time has come meanwhile: it may be asked again */
+    shard->ops_out--;
+    answer(shard, op->caller, err, op->publish);
+    dm_store_op_destroy(op);
+}
+
+/* A reader's affair: there may be much of it. */
+static void look_up(struct dm_shard *shard, struct record *record)
+{
+    struct dm_store_op *op = op_create(shard, record, DM_STORE_LOOK_PUBLISH, looked_up);
+    op->publish->anybodys = true;
+    op->caller = record;
+    record->state = RECORD_FINISHING;
+    dm_shard_submit(shard, op);
+}
+
 /* It was recorded, whatever has become of the last write: whoever asks again learns it. */
 static void finished(struct dm_mail *mail, struct dm_shard *shard)
 {
     struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
-    struct record *record = op->caller;
     shard->ops_out--;
-    answer(shard, record, op->err ? DM_ERR_COMMIT_UNKNOWN : DM_OK, op->publish);
+    if (op->err)
+        answer(shard, op->caller, DM_ERR_COMMIT_UNKNOWN, NULL);
+    else if (op->publish->found == DM_RECORDED_NOT)
+        answer(shard, op->caller, DM_ERR_UNAVAILABLE, NULL);
+    else
+        look_up(shard, op->caller);
     dm_store_op_destroy(op);
 }
 
@@ -156,20 +193,30 @@ static void run_rest(struct dm_shard *shard, struct record *record,
     dm_coordinate_rest(shard, publish, record, dm_shard_now(shard) + left);
 }
 
+/* What another call of this process has recorded, and not sent, is new to whoever asks again. One
+ * that the failing commit only found there was sent by whoever recorded it. */
+static enum dm_recorded what_was_found(struct dm_shard *shard, const struct dm_store_op *op)
+{
+    enum dm_recorded found = op->publish->found;
+    bool unsent = dm_uuid_set_take(&shard->unsent, &op->envelope_id);
+    if (op->err) {
+        if (unsent || (op->err == DM_ERR_COMMIT_UNKNOWN && found == DM_RECORDED_NEW))
+            note_unsent(shard, &op->envelope_id);
+        return DM_RECORDED_NOT;
+    }
+    return unsent && (found == DM_RECORDED_OPEN || found == DM_RECORDED_DONE) ? DM_RECORDED_NEW
+                                                                              : found;
+}
+
 static void recorded(struct dm_mail *mail, struct dm_shard *shard)
 {
     struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
     struct record *record = op->caller;
-    enum dm_recorded found = op->err ? DM_RECORDED_NOT : op->publish->found;
-    bool unsent = dm_uuid_set_take(&shard->unsent, &record->id);
     shard->ops_out--;
-    if (unsent && (found == DM_RECORDED_OPEN || found == DM_RECORDED_DONE))
-        found = DM_RECORDED_NEW;
-    if (unsent ? op->err != DM_OK : op->err == DM_ERR_COMMIT_UNKNOWN)
-        note_unsent(shard, &record->id);
-    switch (found) {
+    switch (what_was_found(shard, op)) {
     case DM_RECORDED_NEW:
         record->state = RECORD_RUNNING;
+        first_of(record)->number = op->publish->number;
         dm_coordinate(shard, first_of(record), record, record->deadline);
         break;
     case DM_RECORDED_OPEN:
@@ -177,7 +224,7 @@ static void recorded(struct dm_mail *mail, struct dm_shard *shard)
         run_rest(shard, record, op->publish);
         break;
     case DM_RECORDED_DONE:
-        answer(shard, record, DM_OK, op->publish);
+        look_up(shard, record);
         break;
     case DM_RECORDED_OTHER:
         answer(shard, record, DM_ERR_CONFLICT, NULL);
@@ -231,8 +278,6 @@ static bool is_the_same(const struct dm_publish *a, const struct dm_publish *b)
            memcmp(a->body_hash, b->body_hash, sizeof a->body_hash) == 0;
 }
 
-static void expect_expiry(struct dm_shard *shard);
-
 void dm_record_ask(struct dm_shard *shard, struct dm_publish *publish)
 {
     struct record *record = find(shard, &publish->envelope->id);
@@ -252,76 +297,6 @@ void dm_record_ask(struct dm_shard *shard, struct dm_publish *publish)
     dm_list_push(&record->asking, &publish->asking);
     dm_list_push(list_of(shard, &record->id), &record->link);
     shard->holds_publishes = true;
-    expect_expiry(shard);
+    dm_record_expect_expiry(shard);
     submit(shard, record);
-}
-
-/* --- looking --- */
-
-static void looked(struct dm_mail *mail, struct dm_shard *shard)
-{
-    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
-    struct dm_publish_look *look = op->caller;
-    shard->ops_out--;
-    look->err = op->err;
-    if (!op->err && op->publish->found == DM_RECORDED_NOT)
-        look->err = DM_ERR_NOT_FOUND;
-    if (!look->err)
-        look->principal = dm_store_op_text(op, op->publish->principal);
-    look->found = op->publish;
-    look->done(look, shard);
-    dm_store_op_destroy(op);
-}
-
-void dm_publish_look_up(struct dm_shard *shard, struct dm_publish_look *look)
-{
-    struct dm_store_op *op =
-        dm_store_op_create(DM_STORE_LOOK_PUBLISH, shard->options.number, looked);
-    (void)dm_store_op_publish(op);
-    op->caller = look;
-    op->envelope_id = look->envelope_id;
-    op->now = dm_shard_wall(shard);
-    dm_shard_submit(shard, op);
-}
-
-/* --- expiry --- */
-
-enum { LOOK_MS_MIN = 1000, LOOK_MS_MAX = 60000, LOOKS_A_RETENTION = 4 };
-
-static uint64_t pause_of(const struct dm_shard *shard)
-{
-    uint64_t pause = shard->options.result_retention_ms / LOOKS_A_RETENTION;
-    if (pause < LOOK_MS_MIN)
-        return LOOK_MS_MIN;
-    return pause < LOOK_MS_MAX ? pause : LOOK_MS_MAX;
-}
-
-static void expect_expiry(struct dm_shard *shard)
-{
-    if (!shard->forget_at)
-        shard->forget_at = dm_shard_now(shard) + pause_of(shard);
-}
-
-/* What is over no longer counts, there or not: this is only about room. */
-static void expired(struct dm_mail *mail, struct dm_shard *shard)
-{
-    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
-    if (!op->err && op->publish->more)
-        shard->forget_at = 1;
-    dm_store_op_done(mail, shard);
-}
-
-uint64_t dm_record_tick(struct dm_shard *shard, uint64_t now)
-{
-    if (!shard->forget_at)
-        return UINT64_MAX;
-    if (now < shard->forget_at)
-        return shard->forget_at;
-    struct dm_store_op *op =
-        dm_store_op_create(DM_STORE_EXPIRE_PUBLISHES, shard->options.number, expired);
-    (void)dm_store_op_publish(op);
-    op->now = dm_shard_wall(shard);
-    dm_shard_submit(shard, op);
-    shard->forget_at = now + pause_of(shard);
-    return shard->forget_at;
 }

@@ -39,7 +39,7 @@
 
 enum user_state { USER_ASLEEP, USER_WAKING, USER_AWAKE, USER_SAVING };
 
-enum { INLINE_ID = 20, ATTEMPT_LISTS = 256, RECORD_LISTS = 256 };
+enum { INLINE_ID = 20, ATTEMPT_LISTS = 256, RECORD_LISTS = 256, PLAIN_IDS = 1024 };
 
 struct user {
     uint32_t first_session;
@@ -98,7 +98,8 @@ struct pending {
     uint32_t session_next, session_prev;
     uint32_t delivery_next, delivery_prev;
     uint32_t stored; /* enum pending_stored */
-    uint32_t late;   /* its session dropped since, and was resumed: nobody waits for it */
+    uint16_t late;   /* its session dropped since, and was resumed: nobody waits for it */
+    uint16_t acking; /* its ack is on its way to the store */
 };
 
 enum pending_stored {
@@ -195,15 +196,21 @@ struct catch_up {
     bool gone;        /* its session is, or has another socket: freed when the store has answered */
     bool reading;     /* a page is on its way from the store */
     bool done;        /* lingers */
-    bool failing;     /* the last page could not be read: nothing is held meanwhile */
+    bool failing;     /* the last page could not be read: no more is held meanwhile */
+    bool restart;     /* it has subscribed since: what was passed over is read again */
+    bool flushing;    /* all pages are read: what was held goes out */
+    bool overflown;   /* more was held than may be: it is to be closed */
     bool partial;     /* `before` counts */
     uint64_t after;   /* the number of the last row seen to */
-    uint64_t began;   /* by the wall clock */
+    uint64_t unsent_from; /* what it should have been sent and was not begins here; 0: nothing */
+    uint64_t began;       /* by the wall clock */
+    uint64_t pause;       /* until it is tried again: longer each time */
     struct dm_timer timer;
     struct dm_filter_set before; /* what it took before: that it has been sent */
     struct dm_uuid_set sent;     /* durable envelopes, live or from the store */
     bool fresh;                  /* some of those so new that they may still come live */
-    struct dm_buf held;          /* struct dm_wire *: what came live meanwhile, in order */
+    struct dm_buf held;          /* struct dm_wire *: what came live meanwhile, in order; */
+    size_t held_first;           /* from this one on */
     uint64_t held_bytes;
 };
 

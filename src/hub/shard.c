@@ -40,6 +40,7 @@ struct dm_shard *dm_shard_create(const struct dm_shard_options *options,
     ports->rand.fill(ports->rand.self, shard->index_key, sizeof shard->index_key);
     if (options->resume_window_ms && options->number == 0)
         shard->expire_at = 1; /* what an earlier process has left */
+    shard->began = ports->clock.wall_ms(ports->clock.self);
     shard->holds_publishes = ports->store.holds_publishes;
     if (shard->holds_publishes && options->number == 0)
         shard->forget_at = 1;
@@ -81,6 +82,7 @@ void dm_shard_destroy(struct dm_shard **shard_at)
     dm_slab_dispose(&shard->expiries);
     dm_catch_up_dispose(shard);
     dm_uuid_set_dispose(&shard->unsent);
+    free(shard->plain);
     dm_word_dispose(shard);
     dm_index_dispose(&shard->expiry_index);
     dm_heap_dispose(&shard->expiry_timers);
@@ -211,6 +213,11 @@ uint32_t dm_shard_close_sessions(struct dm_shard *shard, int code, struct dm_sli
 void dm_shard_finish_publishes(struct dm_shard *shard)
 {
     (void)dm_publish_tick(shard, UINT64_MAX);
+}
+
+bool dm_shard_has_asked(const struct dm_shard *shard)
+{
+    return shard->socket_publishes != 0;
 }
 
 uint32_t dm_shard_busy(const struct dm_shard *shard)

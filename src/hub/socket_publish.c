@@ -29,7 +29,10 @@ static void published(struct dm_publish *publish, struct dm_shard *shard)
         dm_addressee_answer(shard, asked->to, publish->err);
     } else {
         dm_publish_describe(publish, &answer);
-        dm_addressee_tell(shard, asked->to, dm_buf_slice(&answer));
+        if (answer.len < shard->options.limits.max_unsent)
+            dm_addressee_tell(shard, asked->to, dm_buf_slice(&answer));
+        else /* it would close the socket; GET /publish/{id} has it where it is recorded */
+            dm_addressee_answer(shard, asked->to, DM_ERR_TOO_LARGE);
     }
     dm_buf_dispose(&answer);
     destroy(asked);

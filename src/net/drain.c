@@ -31,7 +31,8 @@ static void close_sessions(struct dm_loop *loop)
 
 static void finish(struct dm_loop *loop, bool late)
 {
-    bool answered = dm_kept_count(loop->kept) == 0 && !dm_turn_has_waiting(&loop->turn);
+    bool answered = dm_kept_count(loop->kept) == 0 && !dm_turn_has_waiting(&loop->turn) &&
+                    !dm_shard_has_asked(loop->shard);
     if (late)
         dm_shard_finish_publishes(loop->shard);
     if (all_have(loop, DM_DRAIN_ANSWERED, answered) || late)

@@ -29,8 +29,11 @@ struct dm_kept {
     uint64_t index_key[2];
     uint32_t most, next_generation;
     uint64_t answered;
+    uint64_t bytes, most_bytes; /* of large answers that are not taken yet */
     struct dm_metrics *metrics;
 };
+
+enum { LARGE_ANSWER = 64 * 1024 };
 
 /* What h2o disposes with the request's pool: clears the place, wherever the request ends. */
 struct reminder {
@@ -38,13 +41,14 @@ struct reminder {
     struct dm_handle handle;
 };
 
-struct dm_kept *dm_kept_create(uint32_t most, struct dm_metrics *metrics)
+struct dm_kept *dm_kept_create(uint32_t most, uint64_t most_bytes, struct dm_metrics *metrics)
 {
     struct dm_kept *kept = DM_NEW(struct dm_kept);
     dm_slab_init(&kept->places, sizeof(struct place));
     dm_slab_init(&kept->holders, (sizeof(struct holder) + 3) / 4 * 4);
     dm_rand_kernel(kept->index_key, sizeof kept->index_key);
     kept->most = most;
+    kept->most_bytes = most_bytes;
     kept->metrics = metrics;
     return kept;
 }
@@ -149,6 +153,30 @@ h2o_req_t *dm_kept_answer(struct dm_kept *kept, struct dm_handle handle)
     dm_slab_give(&kept->places, handle.place);
     dm_metrics_set(kept->metrics, DM_METRIC_HTTP_PENDING, kept->places.live);
     return req;
+}
+
+/* As h2o disposes of it, with the request's pool. */
+struct answer_bytes {
+    struct dm_kept *kept;
+    uint64_t bytes;
+};
+
+static void forget_bytes(void *self)
+{
+    const struct answer_bytes *answer = self;
+    answer->kept->bytes -= answer->bytes;
+}
+
+bool dm_kept_may_answer(struct dm_kept *kept, h2o_req_t *req, uint64_t bytes)
+{
+    if (bytes < LARGE_ANSWER)
+        return true;
+    if (kept->bytes + bytes > kept->most_bytes)
+        return false;
+    struct answer_bytes *answer = h2o_mem_alloc_shared(&req->pool, sizeof *answer, forget_bytes);
+    *answer = (struct answer_bytes){kept, bytes};
+    kept->bytes += bytes;
+    return true;
 }
 
 uint32_t dm_kept_count(const struct dm_kept *kept)

@@ -20,7 +20,8 @@ struct dm_handle {
     uint32_t place, generation;
 };
 
-struct dm_kept *dm_kept_create(uint32_t most, struct dm_metrics *metrics);
+/* `most` requests wait at once; `most_bytes` of large answers are on their way to clients. */
+struct dm_kept *dm_kept_create(uint32_t most, uint64_t most_bytes, struct dm_metrics *metrics);
 void dm_kept_destroy(struct dm_kept **kept);
 
 /* DM_OK, DM_ERR_OVERLOADED or DM_ERR_TOO_MANY_REQUESTS. A principal may hold half of all places;
@@ -30,6 +31,9 @@ int dm_kept_take(struct dm_kept *kept, struct st_h2o_req_t *req,
 
 /* The request, its place given back: answer it now. NULL: it is gone. */
 struct st_h2o_req_t *dm_kept_answer(struct dm_kept *kept, struct dm_handle handle);
+/* May it be answered with so many bytes? They count until the client has taken them. */
+bool dm_kept_may_answer(struct dm_kept *kept, struct st_h2o_req_t *req,
+                        uint64_t bytes) DM_MUST_CHECK;
 /* How many have been answered so far. */
 uint64_t dm_kept_answered(const struct dm_kept *kept);
 

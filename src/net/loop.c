@@ -222,6 +222,8 @@ static int32_t end_turn_for(struct dm_loop *loop)
     return dm_kept_answered(loop->kept) == answered && !waited ? (int32_t)wait : 0;
 }
 
+enum { ANSWER_BYTES_MAX = 256 * 1024 * 1024 /* of the whole server, unsent, of large ones */ };
+
 void dm_loop_run(struct dm_loop *loop, const struct dm_store *store, int listen_fd,
                  void (*set_up)(void *context), void *context)
 {
@@ -229,7 +231,8 @@ void dm_loop_run(struct dm_loop *loop, const struct dm_store *store, int listen_
     configure_h2o(loop);
     dm_inbox_open(&loop->inbox, loop->context.queue, on_mail);
     uint32_t share = loop->options->max_pending_requests / loop->options->shards;
-    loop->kept = dm_kept_create(share ? share : 1, loop->metrics);
+    loop->kept =
+        dm_kept_create(share ? share : 1, ANSWER_BYTES_MAX / loop->options->shards, loop->metrics);
     create_shard(loop, store);
     dm_loop_create_burrow(loop);
     set_up(context); /* waits for the other loops */

@@ -99,6 +99,11 @@ void dm_reply_later_json(struct dm_loop *loop, struct dm_handle handle, int stat
     h2o_req_t *req = dm_kept_answer(dm_loop_kept(loop), handle);
     if (!req)
         return;
+    if (!dm_kept_may_answer(dm_loop_kept(loop), req, body.len)) {
+        dm_metrics_refuse(dm_loop_metrics(loop), DM_ERR_OVERLOADED);
+        dm_reply_raw_error(req, options_of(loop), DM_ERR_OVERLOADED, DM_NO_SLICE);
+        return;
+    }
     dm_reply_cors(req, options_of(loop));
     dm_reply_raw(req, status, json_type, body);
 }

@@ -60,7 +60,6 @@ struct looking {
     struct dm_publish_look look;
     struct dm_handle handle;
     struct dm_buf principal;
-    bool admin;
 };
 
 static void describe(const struct dm_publish_look *look, struct dm_buf *out)
@@ -77,17 +76,13 @@ static void describe(const struct dm_publish_look *look, struct dm_buf *out)
     dm_buf_lit(out, "]}");
 }
 
-/* Another's publish is as if it were not there. */
 static void looked(struct dm_publish_look *look, struct dm_shard *here)
 {
     struct looking *looking = DM_CONTAINER(look, struct looking, look);
     struct dm_loop *loop = dm_loop_of_shard(here);
     struct dm_buf body = DM_BUF_INIT;
-    int err = look->err;
-    if (!err && !looking->admin && !dm_slice_eq(look->principal, dm_buf_slice(&looking->principal)))
-        err = DM_ERR_NOT_FOUND;
-    if (err) {
-        dm_reply_later_error(loop, looking->handle, err);
+    if (look->err) {
+        dm_reply_later_error(loop, looking->handle, look->err);
     } else {
         describe(look, &body);
         dm_reply_later_json(loop, looking->handle, 200, dm_buf_slice(&body));
@@ -97,6 +92,7 @@ static void looked(struct dm_publish_look *look, struct dm_shard *here)
     free(looking);
 }
 
+/* Another's publish is as if it were not there. */
 static int look_up(struct dm_request *request)
 {
     struct dm_uuid id;
@@ -110,8 +106,9 @@ static int look_up(struct dm_request *request)
     looking->handle = handle;
     looking->look.envelope_id = id;
     looking->look.done = looked;
-    looking->admin = request->principal.scopes & DM_SCOPE_ADMIN;
     dm_principal_write(&request->principal, &looking->principal);
+    if (!(request->principal.scopes & DM_SCOPE_ADMIN))
+        looking->look.principal = dm_buf_slice(&looking->principal);
     dm_publish_look_up(dm_loop_shard(request->loop), &looking->look);
     return DM_OK;
 }

@@ -96,7 +96,8 @@ struct dm_store_op {
     struct dm_store_page *page;
 
     unsigned char resume[DM_RESUME_HASH_LEN], next_resume[DM_RESUME_HASH_LEN];
-    uint64_t now, oldest; /* Unix milliseconds; a session dropped before `oldest` is gone */
+    uint64_t now, oldest; /* Unix milliseconds; a session dropped before `oldest` is gone (of
+                           * publishes: see there) */
     bool resumed;
 
     uint32_t user; /* the hub's own, untouched by the store: whom it is about, */

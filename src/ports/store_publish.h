@@ -2,7 +2,8 @@
  * Publishes in the store: those with an id of the caller's, which may be
  * repeated, and the durable ones, whose envelope is owed to its users until
  * one of their sessions acks it. Part of an operation (ports/store.h), and
- * freed with it. Times are Unix milliseconds; op->now is the present.
+ * freed with it. Times are Unix milliseconds; op->now is the present, and
+ * op->oldest when this process began: what it did before is another's.
  */
 #ifndef DM_PORTS_STORE_PUBLISH_H
 #define DM_PORTS_STORE_PUBLISH_H
@@ -18,7 +19,8 @@ enum dm_recorded {
     DM_RECORDED_NOT,      /* there is none of that id; an ack does not count */
     DM_RECORDED_NEW,      /* there was none: it is recorded */
     DM_RECORDED_OPEN,     /* it is there, not answered, and its deadline is to come */
-    DM_RECORDED_DONE,     /* it is there, and was answered or should have been */
+    DM_RECORDED_DONE,     /* it is there, and was answered or should have been; of an ack: it
+                           * counts, though nobody waits for it any more */
     DM_RECORDED_OTHER,    /* another one has that id */
     DM_RECORDED_TOO_MUCH, /* some target is owed `max_owed` already; nothing was recorded */
 };
@@ -36,12 +38,17 @@ struct dm_store_publish {
 
     uint64_t retention; /* FINISH_PUBLISH, RECORD_ACK, RECORD_PUBLISH: how long it is kept after */
     struct dm_store_text result; /* RECORD_ACK: JSON */
-    bool awaited;                /* RECORD_ACK: somebody waits for it, whatever the clock says */
+    bool awaited;                /* RECORD_ACK: it is known to have been sent, and is waited for */
+    bool cut;                    /* answered: its result took too much room, and is null */
+
+    bool anybodys; /* LOOK_PUBLISH: whoever has asked; else `principal` must have */
 
     /* COUNT_PUBLISH and FINISH_PUBLISH note these two; what reads answers them and the rest */
     uint32_t client_count, delivered;
-    enum dm_recorded found; /* RECORD_ACK: OPEN or DONE: it counts */
-    uint32_t owed;          /* users that it is owed to */
+    enum dm_recorded found;
+    uint64_t number; /* RECORD_PUBLISH, NEW: later ones have higher ones */
+    /* LOOK_PUBLISH */
+    uint32_t owed; /* users that it is owed to */
     uint32_t result_count;
     struct dm_buf results; /* JSON values in order of arrival, with commas between */
     bool more;             /* EXPIRE_PUBLISHES: there are more */

@@ -48,6 +48,13 @@ static const struct check {
                            " EXISTS (SELECT 1 FROM publish WHERE number = a.publish)"},
     {"ack_result_value", "SELECT 'ack of publish ' || publish || ' by session ' ||"
                          " id_text(session_id) FROM ack_result WHERE NOT json_valid(value)"},
+    {"owed_count", "SELECT 'user ' || hex(user_id) FROM (SELECT user_id, count(*) AS n FROM target"
+                   " WHERE owed = 1 GROUP BY user_id) FULL JOIN owed_count USING (user_id)"
+                   " WHERE n IS NOT envelopes"},
+    {"ack_tally_publish", "SELECT 'tally of publish ' || publish FROM ack_tally AS a WHERE NOT"
+                          " EXISTS (SELECT 1 FROM publish WHERE number = a.publish)"},
+    {"publish_tally", "SELECT 'publish ' || number FROM publish WHERE number NOT IN"
+                      " (SELECT publish FROM ack_tally)"},
     {"publish_debt",
      "SELECT 'publish ' || number FROM publish AS p WHERE owed_until IS NOT NULL"
      " AND NOT EXISTS (SELECT 1 FROM target WHERE publish = p.number AND owed = 1)"},

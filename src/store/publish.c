@@ -16,6 +16,7 @@
 
 #include <string.h>
 
+#include "model/limits.h"
 #include "ports/store_publish.h"
 #include "store/rows_priv.h"
 
@@ -52,12 +53,38 @@ static int run_each(struct dm_connection *connection, const enum dm_statement *i
     return rc;
 }
 
+enum { ROWS_AT_ONCE = 512 /* as the statements of the two below say it */ };
+
+/* SQLITE_ROW: there may be more; SQLITE_OK: all are gone. */
+static int forget_some(struct dm_connection *connection, enum dm_statement id, sqlite3_int64 number)
+{
+    int rc = run_for(connection, id, number);
+    return rc == SQLITE_OK && sqlite3_changes(connection->db) == ROWS_AT_ONCE ? SQLITE_ROW : rc;
+}
+
+static int end_debts(struct dm_connection *connection, sqlite3_int64 number)
+{
+    static const enum dm_statement ids[] = {DM_STATEMENT_FORGET_OWED_ENVELOPE,
+                                            DM_STATEMENT_CANCEL_DEBT};
+    int rc = forget_some(connection, DM_STATEMENT_FORGET_TARGETS, number);
+    return rc == SQLITE_OK ? run_each(connection, ids, DM_COUNT(ids), number) : rc;
+}
+
 static int forget(struct dm_connection *connection, sqlite3_int64 number)
 {
-    static const enum dm_statement ids[] = {
-        DM_STATEMENT_FORGET_RESULTS, DM_STATEMENT_FORGET_TARGETS, DM_STATEMENT_FORGET_OWED_ENVELOPE,
-        DM_STATEMENT_FORGET_PUBLISH};
-    return run_each(connection, ids, DM_COUNT(ids), number);
+    static const enum dm_statement ids[] = {DM_STATEMENT_FORGET_TALLY, DM_STATEMENT_FORGET_PUBLISH};
+    int rc = forget_some(connection, DM_STATEMENT_FORGET_RESULTS, number);
+    if (rc == SQLITE_OK)
+        rc = end_debts(connection, number);
+    return rc == SQLITE_OK ? run_each(connection, ids, DM_COUNT(ids), number) : rc;
+}
+
+static int forget_wholly(struct dm_connection *connection, sqlite3_int64 number)
+{
+    int rc = SQLITE_ROW;
+    while (rc == SQLITE_ROW)
+        rc = forget(connection, number);
+    return rc;
 }
 
 /* --- reading --- */
@@ -69,12 +96,16 @@ static bool is_column(sqlite3_stmt *row, int column, struct dm_slice value)
     return bytes && dm_slice_eq(dm_slice(bytes, len), value);
 }
 
+static bool is_its_principal(const struct dm_store_op *op, sqlite3_stmt *row)
+{
+    return is_column(row, 7, dm_store_op_text(op, op->publish->principal));
+}
+
 static bool is_the_same(const struct dm_store_op *op, sqlite3_stmt *row)
 {
     const struct dm_store_publish *publish = op->publish;
     struct dm_slice hash = dm_slice((const char *)publish->body_hash, sizeof publish->body_hash);
-    return publish->repeatable && is_column(row, 7, dm_store_op_text(op, publish->principal)) &&
-           is_column(row, 8, hash);
+    return publish->repeatable && is_its_principal(op, row) && is_column(row, 8, hash);
 }
 
 /* SQLITE_ROW, and then `found` and op->publish tell of it; SQLITE_DONE; or an error. */
@@ -98,12 +129,10 @@ static int find(struct dm_connection *connection, struct dm_store_op *op, struct
     publish->client_count = (uint32_t)column_number(find, 4);
     publish->delivered = (uint32_t)column_number(find, 5);
     publish->deadline = found->deadline;
-    if (op->kind == DM_STORE_LOOK_PUBLISH)
-        publish->principal =
-            dm_store_op_add_text(op, dm_slice((const char *)sqlite3_column_text(find, 7),
-                                              (size_t)sqlite3_column_bytes(find, 7)));
+    bool hidden =
+        op->kind == DM_STORE_LOOK_PUBLISH && !publish->anybodys && !is_its_principal(op, find);
     rc = sqlite3_reset(find);
-    return rc == SQLITE_OK ? SQLITE_ROW : rc;
+    return rc != SQLITE_OK ? rc : hidden ? SQLITE_DONE : SQLITE_ROW;
 }
 
 static int read_results(struct dm_connection *connection, struct dm_store_op *op,
@@ -139,15 +168,11 @@ static int read_answer(struct dm_connection *connection, struct dm_store_op *op,
 int dm_publish_look(struct dm_connection *connection, struct dm_store_op *op)
 {
     struct found found;
-    dm_store_op_publish(op)->found = DM_RECORDED_NOT;
     int rc = find(connection, op, &found);
-    if (rc == SQLITE_DONE)
-        return SQLITE_OK;
-    if (rc == SQLITE_ROW && found.expires_at <= op->now) {
-        op->publish->found = DM_RECORDED_NOT;
-        return SQLITE_OK;
-    }
-    return rc == SQLITE_ROW ? read_answer(connection, op, &found) : rc;
+    if (rc == SQLITE_ROW && found.expires_at > op->now)
+        return read_answer(connection, op, &found);
+    op->publish->found = DM_RECORDED_NOT;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 /* --- recording --- */
@@ -158,7 +183,7 @@ static int is_owed_much(struct dm_connection *connection, const struct dm_store_
 {
     sqlite3_stmt *much = dm_connection_at(connection, DM_STATEMENT_IS_OWED_MUCH);
     dm_statement_bind_text(much, 1, dm_store_op_text(op, user_id));
-    dm_statement_bind_number(much, 2, op->publish->max_owed - 1);
+    dm_statement_bind_number(much, 2, op->publish->max_owed);
     int rc = dm_statement_find(much);
     if (rc != SQLITE_ROW)
         return rc;
@@ -191,6 +216,15 @@ static int add_publish(struct dm_connection *connection, const struct dm_store_o
     if (publish->durable)
         dm_statement_bind_number(add, 5, publish->owed_until);
     dm_statement_bind_number(add, 6, over + publish->retention);
+    return dm_statement_run(add);
+}
+
+static int add_tally(struct dm_connection *connection, const struct dm_store_op *op,
+                     sqlite3_int64 number)
+{
+    sqlite3_stmt *add = dm_connection_at(connection, DM_STATEMENT_ADD_TALLY);
+    bind_key(add, number);
+    dm_statement_bind_number(add, 2, op->now);
     return dm_statement_run(add);
 }
 
@@ -230,11 +264,14 @@ static int add(struct dm_connection *connection, struct dm_store_op *op)
         return rc == SQLITE_ROW ? SQLITE_OK : rc;
     rc = add_publish(connection, op);
     sqlite3_int64 number = sqlite3_last_insert_rowid(connection->db);
+    if (rc == SQLITE_OK)
+        rc = add_tally(connection, op, number);
     if (rc == SQLITE_OK && op->publish->durable)
         rc = add_envelope(connection, op, number);
     if (rc == SQLITE_OK)
         rc = add_targets(connection, op, number);
     op->publish->found = DM_RECORDED_NEW;
+    op->publish->number = (uint64_t)number;
     return rc;
 }
 
@@ -245,14 +282,12 @@ int dm_publish_record(struct dm_connection *connection, struct dm_store_op *op)
     int rc = find(connection, op, &found);
     if (rc == SQLITE_ROW && found.expires_at <= op->now) {
         *op->publish = asked;
-        rc = forget(connection, found.number);
+        rc = forget_wholly(connection, found.number);
         if (rc == SQLITE_OK)
             rc = SQLITE_DONE;
     }
     if (rc == SQLITE_DONE)
         return add(connection, op);
-    if (rc == SQLITE_ROW && op->publish->found != DM_RECORDED_OTHER)
-        return read_answer(connection, op, &found);
     return rc == SQLITE_ROW ? SQLITE_OK : rc;
 }
 
@@ -279,12 +314,12 @@ int dm_publish_finish(struct dm_connection *connection, struct dm_store_op *op)
     bind_counts(finish, op);
     dm_statement_bind_number(finish, 4, op->now + op->publish->retention);
     int rc = dm_statement_run(finish);
+    op->publish->found = DM_RECORDED_NOT;
     if (rc == SQLITE_OK)
         rc = find(connection, op, &found);
-    if (rc != SQLITE_ROW) /* gone: somebody has had it deleted meanwhile */
+    if (rc != SQLITE_ROW)
         return rc == SQLITE_DONE ? SQLITE_OK : rc;
-    rc = run_for(connection, DM_STATEMENT_FORGET_SETTLED, found.number);
-    return rc == SQLITE_OK ? read_answer(connection, op, &found) : rc;
+    return run_for(connection, DM_STATEMENT_FORGET_SETTLED, found.number);
 }
 
 int dm_publish_forget(struct dm_connection *connection, struct dm_store_op *op)
@@ -292,7 +327,7 @@ int dm_publish_forget(struct dm_connection *connection, struct dm_store_op *op)
     struct found found;
     int rc = find(connection, op, &found);
     if (rc == SQLITE_ROW)
-        return forget(connection, found.number);
+        return forget_wholly(connection, found.number);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
@@ -302,7 +337,19 @@ int dm_publish_forget(struct dm_connection *connection, struct dm_store_op *op)
 struct target {
     sqlite3_int64 number;
     bool open, owed;
+    uint64_t result_bytes;
 };
+
+/* One that is open counts the acks of those who were sent it. Whom a process before this one has
+ * sent it nobody knows: there it is every session that was there then. */
+static bool is_open(const struct dm_store_op *op, sqlite3_stmt *row)
+{
+    uint64_t deadline = column_number(row, 2), asked_at = column_number(row, 5);
+    if (sqlite3_column_int(row, 1))
+        return false;
+    return op->publish->awaited ||
+           (deadline > op->now && asked_at < op->oldest && dm_uuid_ms(&op->session_id) <= asked_at);
+}
 
 /* SQLITE_ROW, SQLITE_DONE or an error. */
 static int find_target(struct dm_connection *connection, const struct dm_store_op *op,
@@ -315,8 +362,8 @@ static int find_target(struct dm_connection *connection, const struct dm_store_o
     if (rc != SQLITE_ROW)
         return rc;
     target->number = sqlite3_column_int64(find, 0);
-    target->open =
-        !sqlite3_column_int(find, 1) && (op->publish->awaited || column_number(find, 2) > op->now);
+    target->open = is_open(op, find);
+    target->result_bytes = column_number(find, 6);
     target->owed = sqlite3_column_int(find, 3) && column_number(find, 4) > op->now;
     rc = sqlite3_reset(find);
     return rc == SQLITE_OK ? SQLITE_ROW : rc;
@@ -346,56 +393,79 @@ static int settle(struct dm_connection *connection, const struct dm_store_op *op
     return rc == SQLITE_OK ? end_debt(connection, op, target->number) : rc;
 }
 
+static int tally(struct dm_connection *connection, const struct target *target, size_t bytes)
+{
+    sqlite3_stmt *tally = dm_connection_at(connection, DM_STATEMENT_TALLY_RESULT);
+    bind_key(tally, target->number);
+    dm_statement_bind_number(tally, 2, bytes);
+    return dm_statement_run(tally);
+}
+
+/* SQLITE_DONE: the session has acked before. */
+static int add_result(struct dm_connection *connection, struct dm_store_op *op,
+                      const struct target *target)
+{
+    struct dm_slice value = dm_store_op_text(op, op->publish->result);
+    sqlite3_stmt *add = dm_connection_at(connection, DM_STATEMENT_ADD_RESULT);
+    op->publish->cut = target->result_bytes + value.len > DM_RESULT_BYTES_MAX;
+    if (op->publish->cut)
+        value = DM_SLICE("null");
+    bind_key(add, target->number);
+    dm_statement_bind_uuid(add, 2, &op->session_id);
+    dm_statement_bind_text(add, 3, value);
+    int rc = dm_statement_run(add);
+    if (rc != SQLITE_OK || sqlite3_changes(connection->db) == 0)
+        return rc == SQLITE_OK ? SQLITE_DONE : rc;
+    return tally(connection, target, value.len);
+}
+
 int dm_publish_ack(struct dm_connection *connection, struct dm_store_op *op)
 {
     struct target target = {0};
     op->publish->found = DM_RECORDED_NOT;
     int rc = find_target(connection, op, &target);
-    if (rc != SQLITE_ROW || (!target.open && !target.owed))
-        return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
-    sqlite3_stmt *add = dm_connection_at(connection, DM_STATEMENT_ADD_RESULT);
-    bind_key(add, target.number);
-    dm_statement_bind_uuid(add, 2, &op->session_id);
-    dm_statement_bind_text(add, 3, dm_store_op_text(op, op->publish->result));
-    rc = dm_statement_run(add);
-    if (rc != SQLITE_OK || sqlite3_changes(connection->db) == 0)
-        return rc; /* the session has acked before */
-    op->publish->found = target.open ? DM_RECORDED_OPEN : DM_RECORDED_DONE;
-    return target.owed ? settle(connection, op, &target) : SQLITE_OK;
+    if (rc == SQLITE_ROW && (target.open || target.owed))
+        rc = add_result(connection, op, &target);
+    if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+        return SQLITE_OK;
+    if (rc == SQLITE_OK)
+        op->publish->found = target.open ? DM_RECORDED_OPEN : DM_RECORDED_DONE;
+    return rc == SQLITE_OK && target.owed ? settle(connection, op, &target) : rc;
 }
 
 /* --- the end --- */
 
-enum { EXPIRED_AT_ONCE = 64 /* as the two statements say it */ };
+enum { PUBLISHES_AT_ONCE = 64 };
 
-static int each_found(struct dm_connection *connection, struct dm_store_op *op,
-                      enum dm_statement find_id,
-                      int (*end)(struct dm_connection *connection, sqlite3_int64 number))
+/* Ends what a statement finds, one by one, until it finds none or has done much. */
+static int end_found(struct dm_connection *connection, struct dm_store_op *op,
+                     enum dm_statement find_id,
+                     int (*end)(struct dm_connection *connection, sqlite3_int64 number))
 {
     sqlite3_stmt *find = dm_connection_at(connection, find_id);
-    sqlite3_int64 numbers[EXPIRED_AT_ONCE];
-    size_t count = 0;
-    int rc;
-    dm_statement_bind_number(find, 1, op->now);
-    while ((rc = sqlite3_step(find)) == SQLITE_ROW && count < DM_COUNT(numbers))
-        numbers[count++] = sqlite3_column_int64(find, 0);
-    int reset = sqlite3_reset(find);
-    rc = rc == SQLITE_DONE || rc == SQLITE_ROW ? reset : rc;
-    for (size_t i = 0; i < count && rc == SQLITE_OK; i++)
-        rc = end(connection, numbers[i]);
-    op->publish->more |= count == DM_COUNT(numbers);
-    return rc;
-}
-
-static int cancel_debt(struct dm_connection *connection, sqlite3_int64 number)
-{
-    static const enum dm_statement ids[] = {
-        DM_STATEMENT_FORGET_TARGETS, DM_STATEMENT_FORGET_OWED_ENVELOPE, DM_STATEMENT_CANCEL_DEBT};
-    return run_each(connection, ids, DM_COUNT(ids), number);
+    for (int i = 0; i < PUBLISHES_AT_ONCE; i++) {
+        dm_statement_bind_number(find, 1, op->now);
+        if (find_id == DM_STATEMENT_FIND_EXPIRED)
+            dm_statement_bind_number(find, 2, op->oldest);
+        int rc = dm_statement_find(find);
+        if (rc != SQLITE_ROW)
+            return rc == SQLITE_DONE ? SQLITE_OK : rc;
+        sqlite3_int64 number = sqlite3_column_int64(find, 0);
+        rc = sqlite3_reset(find);
+        if (rc == SQLITE_OK)
+            rc = end(connection, number);
+        if (rc != SQLITE_OK && rc != SQLITE_ROW)
+            return rc;
+        op->publish->more |= rc == SQLITE_ROW;
+        if (rc == SQLITE_ROW)
+            return SQLITE_OK;
+    }
+    op->publish->more = true;
+    return SQLITE_OK;
 }
 
 int dm_publish_expire(struct dm_connection *connection, struct dm_store_op *op)
 {
-    int rc = each_found(connection, op, DM_STATEMENT_FIND_OVERDUE, cancel_debt);
-    return rc == SQLITE_OK ? each_found(connection, op, DM_STATEMENT_FIND_EXPIRED, forget) : rc;
+    int rc = end_found(connection, op, DM_STATEMENT_FIND_OVERDUE, end_debts);
+    return rc == SQLITE_OK ? end_found(connection, op, DM_STATEMENT_FIND_EXPIRED, forget) : rc;
 }

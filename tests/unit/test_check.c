@@ -82,7 +82,7 @@ static void what_the_store_writes_is_sound(void **state)
 
 #define PUBLISH                                                                                    \
     "INSERT INTO publish (number, envelope_id, principal, deadline, expires_at)"                   \
-    " VALUES (7, " ID ", 'key:a', 1, 2);"
+    " VALUES (7, " ID ", 'key:a', 1, 2); INSERT INTO ack_tally (publish, asked_at) VALUES (7, 1);"
 
 static const struct {
     const char *sql, *finding, *undo;
@@ -126,6 +126,12 @@ static const struct {
     {PUBLISH "UPDATE publish SET owed_until = 9; INSERT INTO target VALUES ('ann', 7, 1);"
              "INSERT INTO owed_envelope VALUES (7, 1, 't', '{')",
      "owed_envelope_payload: envelope of publish 7\n", "UPDATE owed_envelope SET payload = '{}'"},
+    {PUBLISH "DELETE FROM ack_tally", "publish_tally: publish 7\n",
+     "INSERT INTO ack_tally (publish, asked_at) VALUES (7, 1)"},
+    {"INSERT INTO ack_tally (publish, asked_at) VALUES (7, 1)",
+     "ack_tally_publish: tally of publish 7\n", "DELETE FROM ack_tally"},
+    {"INSERT INTO owed_count VALUES ('ann', 1)", "owed_count: user 616E6E\n",
+     "DELETE FROM owed_count"},
     {"INSERT INTO ack_result VALUES (1, 7, " ID ", 'null')",
      "ack_result_publish: ack of publish 7\n", "DELETE FROM ack_result"},
     {PUBLISH "INSERT INTO ack_result VALUES (1, 7, " ID ", 'nil')",

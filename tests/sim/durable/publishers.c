@@ -53,7 +53,7 @@ static void check_answer(struct call *call)
 {
     struct world *world = call->world;
     struct published *published = &world->published[call->which];
-    struct dm_slice results = dm_buf_slice(&call->publish.results);
+    struct dm_slice results = dm_publish_results(&call->publish);
     if (published->durable || published->repeatable)
         answer_check(world, published, results, call->asked_at);
     if (!published->answered_at && !call->again) {
@@ -76,7 +76,8 @@ static void published(struct dm_publish *publish, struct dm_shard *here)
     (void)here;
     world->open_calls--;
     trace(world, "publish %u is answered: %d, delivered %u, results %.*s", call->which,
-          publish->err, publish->delivered, (int)publish->results.len, publish->results.bytes);
+          publish->err, publish->delivered, (int)dm_publish_results(publish).len,
+          dm_publish_results(publish).at);
     if (!world->dead && publish->err == DM_ERR_CONFLICT)
         fail(world, "publish %u is in conflict", call->which);
     if (publish->err == DM_ERR_UNAVAILABLE && publish->delivered)
