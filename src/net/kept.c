@@ -28,6 +28,7 @@ struct dm_kept {
     struct dm_index index;
     uint64_t index_key[2];
     uint32_t most, next_generation;
+    uint32_t long_count; /* places with a holder */
     uint64_t answered;
     uint64_t bytes, most_bytes; /* of large answers that are not taken yet */
     struct dm_metrics *metrics;
@@ -99,6 +100,7 @@ static uint32_t holder_for(struct dm_kept *kept, struct dm_slice key)
 static void leave(struct dm_kept *kept, uint32_t index)
 {
     struct holder *holder = dm_slab_at(&kept->holders, index);
+    kept->long_count--;
     if (--holder->count)
         return;
     dm_index_remove(&kept->index, hash_of(kept, dm_slice(holder->key, holder->key_len)), index);
@@ -114,6 +116,7 @@ static int take_share(struct dm_kept *kept, const struct dm_principal *principal
     if (holder->count && holder->count >= kept->most / 2)
         return DM_ERR_TOO_MANY_REQUESTS;
     holder->count++;
+    kept->long_count++;
     return DM_OK;
 }
 
@@ -177,6 +180,11 @@ bool dm_kept_may_answer(struct dm_kept *kept, h2o_req_t *req, uint64_t bytes)
     *answer = (struct answer_bytes){kept, bytes};
     kept->bytes += bytes;
     return true;
+}
+
+bool dm_kept_is_nearly_full(const struct dm_kept *kept)
+{
+    return kept->places.live - kept->long_count >= kept->most - kept->most / 4;
 }
 
 uint32_t dm_kept_count(const struct dm_kept *kept)

@@ -8,6 +8,7 @@
 #ifndef DM_NET_KEPT_H
 #define DM_NET_KEPT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "auth/auth.h"
@@ -36,6 +37,10 @@ bool dm_kept_may_answer(struct dm_kept *kept, struct st_h2o_req_t *req,
                         uint64_t bytes) DM_MUST_CHECK;
 /* How many have been answered so far. */
 uint64_t dm_kept_answered(const struct dm_kept *kept);
+
+/* Three quarters of all places are taken by requests that are answered soon: new work had better
+ * wait for that. */
+bool dm_kept_is_nearly_full(const struct dm_kept *kept);
 
 /* How many wait. */
 uint32_t dm_kept_count(const struct dm_kept *kept);

@@ -82,6 +82,7 @@ struct dm_loop *dm_loop_create(struct dm_server *server, uint32_t number,
     dm_connections_init(&loop->connections, loop->options, metrics);
     dm_inbox_init(&loop->inbox);
     dm_turn_init(&loop->turn);
+    dm_list_init(&loop->lobby);
     return loop;
 }
 
@@ -191,6 +192,7 @@ static uint64_t end_turn(struct dm_loop *loop)
     uint64_t next = dm_shard_tick(loop->shard);
     uint64_t now = dm_shard_now(loop->shard);
     next = dm_clock_earlier(next, run_timers(loop, now));
+    next = dm_clock_earlier(next, dm_loop_hand_over(loop, now));
     dm_burrow_flush(loop->burrow);
     next = dm_clock_earlier(
         next, dm_burrow_tick(loop->burrow, now)); /* after it: it may start a linger */

@@ -55,6 +55,8 @@ struct dm_loop {
     struct dm_address *forwarded; /* by number too; none before one came through a proxy */
     uint32_t places_room, forwarded_room;
 
+    struct dm_list lobby; /* accepted, and not h2o's yet, in order */
+
     uint64_t sweep_at, ping_at;
     uint64_t accept_again_at, accept_told_at; /* after a want of descriptors; 0: none */
     struct dm_drain drain;
@@ -63,6 +65,10 @@ struct dm_loop {
 /* --- accept.c --- */
 
 void dm_loop_start_accepting(struct dm_loop *loop, int listen_fd); /* which it owns from here on */
+
+/* After each turn: gives h2o some of the connections in the lobby; when to ask again, by the
+ * monotonic clock. */
+uint64_t dm_loop_hand_over(struct dm_loop *loop, uint64_t now);
 
 /* Accepts again where accepting had paused for want of descriptors. */
 void dm_loop_resume_accepting(struct dm_loop *loop);
