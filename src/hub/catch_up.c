@@ -394,3 +394,28 @@ uint64_t dm_catch_up_tick(struct dm_shard *shard, uint64_t now)
     }
     return timer ? timer->at : UINT64_MAX;
 }
+
+static void verify(const struct dm_shard *shard, const struct catch_up *at)
+{
+    const struct session *session = session_at(shard, at->session);
+    uint64_t bytes = 0;
+    struct dm_wire *const *held = (void *)at->held.bytes;
+    for (size_t i = at->held_first; i < at->held.len / sizeof *held; i++)
+        bytes += held[i]->len;
+    DM_CHECK((session->flags & SESSION_BEHIND) && find(shard, at->session) == at);
+    DM_CHECK(bytes == at->held_bytes && !(at->done && holds_any(at)));
+    DM_CHECK(at->reading != dm_timer_waits(&at->timer) || at->overflown);
+}
+
+uint32_t dm_catch_up_verify(const struct dm_shard *shard)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 1; i < dm_slab_end(&shard->catch_ups); i++) {
+        const struct catch_up *at = dm_slab_peek(&shard->catch_ups, i);
+        if (!at || at->index != i || at->gone)
+            continue;
+        verify(shard, at);
+        count++;
+    }
+    return count;
+}

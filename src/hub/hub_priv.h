@@ -188,6 +188,7 @@ void dm_catch_up_send(struct dm_shard *shard, uint32_t session, struct dm_wire *
                       const struct dm_uuid *durable);
 uint64_t dm_catch_up_tick(struct dm_shard *shard, uint64_t now);
 void dm_catch_up_dispose(struct dm_shard *shard);
+uint32_t dm_catch_up_verify(const struct dm_shard *shard); /* how many sessions are behind */
 
 /* record.c: publishes that the store knows */
 void dm_record_ask(struct dm_shard *shard, struct dm_publish *publish);

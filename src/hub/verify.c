@@ -6,7 +6,7 @@
 
 /* What a walk has come across, to be held against the slabs' own counts. */
 struct census {
-    uint32_t users, sessions, states, awakes, deliveries, pendings;
+    uint32_t users, sessions, behind, states, awakes, deliveries, pendings;
     uint32_t sockets, asleep, waits;
     uint32_t recent, retrying, due, operations;
 };
@@ -115,6 +115,7 @@ static void verify_sessions(const struct dm_shard *shard, uint32_t user_index,
     for (uint32_t i = user->first_session; i; prev = i, i = session_at(shard, i)->next) {
         const struct session *session = session_at(shard, i);
         DM_CHECK(census->sessions++ < shard->sessions.live);
+        census->behind += (session_at(shard, i)->flags & SESSION_BEHIND) != 0;
         DM_CHECK(session->user == user_index);
         DM_CHECK(!prev || session->prev == prev);
         open += !(session->flags & SESSION_GONE);
@@ -305,4 +306,5 @@ void dm_shard_verify(const struct dm_shard *shard)
     verify_coordinations(shard);
     verify_counts(shard, &census);
     dm_word_verify(shard);
+    DM_CHECK(dm_catch_up_verify(shard) == census.behind);
 }

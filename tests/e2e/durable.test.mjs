@@ -268,3 +268,49 @@ test("a session with the scope publishes on its socket, and is answered there", 
   assert.equal((await publish(bob, {})).code, "user_id_required");
   assert.equal((await publish(alice, { userId: "bob" })).code, "forbidden");
 });
+
+test("only who was sent a publish acks it, or who settles what is owed", async (t) => {
+  const dm = await serve(t);
+  const alice = await Native.connect(dm, "alice");
+  const envelopeId = crypto.randomUUID();
+  const answer = dm.post("/publish", { userId: "alice", envelopeId, timeoutMs: 1500 });
+  await alice.next();
+  for (let i = 0; i < 3; i++) {
+    const late = await Native.connect(dm, "alice");
+    assert.equal((await late.command("ack", { envelopeId, result: "late" })).code, "not_found");
+  }
+  await alice.command("ack", { envelopeId, result: 1 });
+  assert.deepEqual((await answer).json.results, [1]);
+  const { envelopeId: owed } = await owe(dm, 1, { userId: "bob" });
+  const [one, two] = [await Native.connect(dm, "bob"), await Native.connect(dm, "bob")];
+  assert.equal((await one.command("ack", { envelopeId: owed, result: 1 })).type, "ok");
+  assert.equal((await two.command("ack", { envelopeId: owed, result: 2 })).code, "not_found");
+  assert.deepEqual((await look(dm, owed)).results, [1]);
+});
+
+test("a session that publishes is answered before a drain closes its socket", async (t) => {
+  const dm = await serve(t);
+  const alice = await Native.connect(dm, "alice");
+  const bob = await Native.connect(dm, "bob", { claims: { scope: "publish" } });
+  const answer = bob.command("publish", { envelope: { userId: "alice", timeoutMs: 8000 } });
+  const envelope = await alice.next();
+  dm.process.kill("SIGTERM");
+  await sleep(300);
+  alice.ack(envelope, "in time");
+  assert.deepEqual((await answer).results, ["in time"]);
+  assert.equal((await bob.closing()).code, 1012);
+  await dm.exited;
+});
+
+test("an answer that comes after a resume is not for the new socket", async (t) => {
+  const dm = await serve(t);
+  const alice = await Native.connect(dm, "alice");
+  const bob = await Native.connect(dm, "bob", { claims: { scope: "publish" } });
+  bob.send({ type: "publish", ref: "r1", envelope: { userId: "alice", timeoutMs: 400 } });
+  await alice.next();
+  await bob.drop();
+  await until("the drop is noticed", async () => (await dm.get("/users/bob/presence")).json.connections === 0);
+  const back = await Native.connect(dm, "bob", { resume: bob.welcome.resume });
+  await sleep(600);
+  assert.deepEqual(await back.settle(), []);
+});
