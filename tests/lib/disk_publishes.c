@@ -81,7 +81,7 @@ static bool has_acked(const struct disk_publish *is, uint32_t session)
 static struct told ack(struct disk_publish *is, const struct disk_deed *deed)
 {
     uint32_t user = 1u << deed->session % 2;
-    bool open = !is->done && (deed->awaited || is->deadline > deed->now);
+    bool open = !is->done && deed->awaited; /* all sessions are newer than what they ack */
     bool owed = (is->owed & user) && is->owed_until > deed->now;
     if (!(is->targets & user) || (!open && !owed) || has_acked(is, deed->session))
         return (struct told){.found = DM_RECORDED_NOT};
@@ -145,9 +145,11 @@ static bool agrees(const struct dm_store_op *op, struct told told, const struct 
                  op->kind == DM_STORE_RECORD_ACK || op->kind == DM_STORE_LOOK_PUBLISH;
     if (finds && publish->found != told.found)
         return false;
-    return !told.whole || (publish->client_count == is->client_count &&
-                           publish->delivered == is->delivered && publish->owed == told.owed &&
-                           publish->deadline == is->deadline && tells_acks(publish, is));
+    bool looked = op->kind == DM_STORE_LOOK_PUBLISH;
+    return !told.whole ||
+           (publish->client_count == is->client_count && publish->delivered == is->delivered &&
+            publish->deadline == is->deadline &&
+            (!looked || (publish->owed == told.owed && tells_acks(publish, is))));
 }
 
 static void add(struct disk_worlds *worlds, const struct disk_publish *is)
@@ -218,7 +220,7 @@ struct disk_deed disk_publishes_choose(struct disk *disk)
                               .now = disk->now,
                               .repeatable = disk_below(disk, 4) > 0,
                               .durable = disk_below(disk, 3) > 0,
-                              .awaited = disk_below(disk, 4) == 0,
+                              .awaited = disk_below(disk, 4) != 0,
                               .targets = 1 + disk_below(disk, 3),
                               .session = disk_below(disk, ACKERS),
                               .client_count = disk_below(disk, 10),

@@ -19,6 +19,7 @@ struct dm_store_op *publish_rig_op(enum dm_store_kind kind, uint32_t envelope, u
 /* By "key:rig"; `users` are words. The body is `users` and `type`. */
 struct dm_store_op *publish_rig_record(uint32_t envelope, unsigned how, const char *users,
                                        const char *type, uint64_t now);
+/* One that is awaited. */
 struct dm_store_op *publish_rig_ack(uint32_t envelope, const char *user, uint32_t session,
                                     const char *result, uint64_t now);
 struct dm_store_op *publish_rig_load(const char *user, uint64_t after, uint64_t now);
@@ -33,7 +34,7 @@ struct rig_seen {
     const char *results; /* NULL: none; words else */
 };
 
-/* Submits it, compares, destroys it. */
+/* Submits it, compares, destroys it: what it does not tell itself, a look does. */
 void publish_rig_expect(struct store_rig *rig, struct dm_store_op *op, struct rig_seen expected);
 void publish_rig_expect_look(struct store_rig *rig, uint32_t envelope, uint64_t now,
                              struct rig_seen expected);

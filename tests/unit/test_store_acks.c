@@ -1,8 +1,11 @@
 /* Acks of recorded publishes in a real store, the debts that they settle, and the end of both. */
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/alloc.h"
 #include "lib/publish_rig.h"
 #include "lib/unit.h"
+#include "model/limits.h"
 
 enum { NOW = 5000, LATE = NOW + RIG_TIMEOUT, UNTIL = NOW + RIG_TTL, PAGE = 64 };
 
@@ -17,6 +20,15 @@ static enum dm_recorded ack(struct store_rig *rig, uint32_t envelope, const char
                             uint32_t session, const char *result, uint64_t now)
 {
     return publish_rig_do(rig, publish_rig_ack(envelope, user, session, result, now));
+}
+
+/* By a session that nobody knows to have been sent it. */
+static enum dm_recorded ack_unawaited(struct store_rig *rig, uint32_t envelope, const char *user,
+                                      uint32_t session, const char *result, uint64_t now)
+{
+    struct dm_store_op *op = publish_rig_ack(envelope, user, session, result, now);
+    op->publish->awaited = false;
+    return publish_rig_do(rig, op);
 }
 
 static void expect_told(struct store_rig *rig, uint32_t envelope, uint64_t now, uint32_t owed,
@@ -59,15 +71,59 @@ static void after_the_deadline_only_what_is_awaited_counts(void **state)
     struct store_rig *rig = *state;
     record(rig, 1, RIG_REPEATABLE, "ann", NOW);
     assert_int_equal(ack(rig, 1, "ann", 10, "1", LATE - 1), DM_RECORDED_OPEN);
-    assert_int_equal(ack(rig, 1, "ann", 11, "2", LATE), DM_RECORDED_NOT);
-    struct dm_store_op *op = publish_rig_ack(1, "ann", 12, "3", LATE);
-    op->publish->awaited = true; /* the clock was set forward: its publish is not answered */
-    assert_int_equal(publish_rig_do(rig, op), DM_RECORDED_OPEN);
+    assert_int_equal(ack_unawaited(rig, 1, "ann", 11, "2", LATE), DM_RECORDED_NOT);
+    /* the clock was set forward: its publish is not answered */
+    assert_int_equal(ack(rig, 1, "ann", 12, "3", LATE), DM_RECORDED_OPEN);
     expect_told(rig, 1, LATE, 0, "1 3");
     publish_rig_do(rig, publish_rig_op(DM_STORE_FINISH_PUBLISH, 1, LATE));
-    op = publish_rig_ack(1, "ann", 13, "4", LATE);
-    op->publish->awaited = true;
-    assert_int_equal(publish_rig_do(rig, op), DM_RECORDED_NOT);
+    assert_int_equal(ack(rig, 1, "ann", 13, "4", LATE), DM_RECORDED_NOT);
+}
+
+/* Who was sent it nobody knows after a crash: those count that were there when it was asked. */
+static void after_a_crash_who_was_there_acks(void **state)
+{
+    static const struct {
+        uint64_t born, began;
+        enum dm_recorded found;
+    } cases[] = {{NOW, NOW + 1, DM_RECORDED_OPEN},
+                 {NOW + 1, NOW + 1, DM_RECORDED_NOT}, /* its session is newer */
+                 {NOW, NOW, DM_RECORDED_NOT}};        /* this process has recorded it, and knows */
+    struct store_rig *rig = *state;
+    record(rig, 1, RIG_REPEATABLE, "ann", NOW);
+    for (size_t i = 0; i < DM_COUNT(cases); i++) {
+        struct dm_store_op *op = publish_rig_ack(1, "ann", 10 + (uint32_t)i, "1", NOW + 2);
+        for (int byte = 0; byte < 6; byte++)
+            op->session_id.bytes[byte] = (uint8_t)(cases[i].born >> (40 - 8 * byte));
+        op->publish->awaited = false;
+        op->oldest = cases[i].began;
+        assert_int_equal(publish_rig_do(rig, op), cases[i].found);
+    }
+}
+
+/* Beyond what one answer may hold a result is null, and is told to be. */
+static void results_take_so_much_room_and_no_more(void **state)
+{
+    enum { SIZE = DM_RESULT_BYTES_MAX / 2 - 8 };
+    struct store_rig *rig = *state;
+    char *text = dm_alloc(SIZE + 1);
+    memset(text, '1', SIZE);
+    text[SIZE] = 0;
+    record(rig, 1, RIG_REPEATABLE, "ann", NOW);
+    for (uint32_t i = 0; i < 4; i++) {
+        struct dm_store_op *op = publish_rig_ack(1, "ann", 10 + i, i == 3 ? "7" : text, NOW);
+        assert_int_equal(store_rig_do(rig, op), DM_OK);
+        assert_int_equal(op->publish->found, DM_RECORDED_OPEN);
+        assert_int_equal(op->publish->cut, i == 2);
+        dm_store_op_destroy(op);
+    }
+    struct dm_store_op *look = publish_rig_op(DM_STORE_LOOK_PUBLISH, 1, NOW);
+    assert_int_equal(store_rig_do(rig, look), DM_OK);
+    struct dm_slice results = dm_buf_slice(&look->publish->results);
+    assert_int_equal(look->publish->result_count, 4);
+    assert_true(results.len <= DM_RESULT_BYTES_MAX);
+    assert_memory_equal(results.at + results.len - 7, ",null,7", 7);
+    dm_store_op_destroy(look);
+    free(text);
 }
 
 /* --- debts --- */
@@ -148,8 +204,8 @@ static void nothing_is_owed_once_its_time_is_over(void **state)
     publish_rig_expect_owed(rig, "ann", UNTIL, "");
     expect_told(rig, 1, UNTIL - 1, 2, NULL);
     expect_told(rig, 1, UNTIL, 0, NULL);
-    assert_int_equal(ack(rig, 1, "ann", 10, "1", UNTIL - 1), DM_RECORDED_DONE);
-    assert_int_equal(ack(rig, 1, "bob", 11, "2", UNTIL), DM_RECORDED_NOT);
+    assert_int_equal(ack_unawaited(rig, 1, "ann", 10, "1", UNTIL - 1), DM_RECORDED_DONE);
+    assert_int_equal(ack_unawaited(rig, 1, "bob", 11, "2", UNTIL), DM_RECORDED_NOT);
     expect_told(rig, 1, UNTIL, 0, "1");
 }
 
@@ -228,6 +284,46 @@ static void expiry_ends_debts_and_later_all(void **state)
     publish_rig_expect_rows(rig, 0, 0, 0, 0);
 }
 
+/* Whatever the clock says: it is answered first. */
+static void one_running_does_not_expire(void **state)
+{
+    struct store_rig *rig = *state;
+    const uint64_t over = LATE + RIG_RETENTION;
+    record(rig, 1, RIG_REPEATABLE, "ann", NOW);
+    struct dm_store_op *op = publish_rig_op(DM_STORE_EXPIRE_PUBLISHES, 0, over);
+    op->oldest = NOW; /* this process has recorded it */
+    assert_int_equal(store_rig_finish(rig, op), DM_OK);
+    publish_rig_expect_rows(rig, 1, 1, 0, 0);
+    assert_false(expire(rig, over));
+    publish_rig_expect_rows(rig, 0, 0, 0, 0);
+}
+
+/* One with many targets ends some rows at a time: nobody waits long behind it. */
+static void expiry_ends_some_rows_at_a_time(void **state)
+{
+    enum { MANY = 1100 };
+    struct store_rig *rig = *state;
+    struct dm_buf users = DM_BUF_INIT;
+    struct dm_store_op *op = publish_rig_record(1, RIG_DURABLE, "u", "t", NOW);
+    op->publish->targets = dm_realloc(op->publish->targets, MANY * sizeof *op->publish->targets);
+    for (op->publish->target_count = 0; op->publish->target_count < MANY;) {
+        dm_buf_clear(&users);
+        dm_buf_printf(&users, "u%u", op->publish->target_count);
+        op->publish->targets[op->publish->target_count++] =
+            dm_store_op_add_text(op, dm_buf_slice(&users));
+    }
+    dm_buf_dispose(&users);
+    assert_int_equal(publish_rig_do(rig, op), DM_RECORDED_NEW);
+    uint64_t before = MANY;
+    while (expire(rig, UNTIL)) {
+        uint64_t left = store_rig_rows(rig, "target");
+        assert_true(left < before && before - left <= 512);
+        before = left;
+    }
+    publish_rig_expect_rows(rig, 1, 0, 0, 0);
+    assert_int_equal(store_rig_rows(rig, "owed_count"), 0);
+}
+
 static void expiry_goes_by_pages_and_says_whether_there_is_more(void **state)
 {
     struct store_rig *rig = *state;
@@ -263,6 +359,8 @@ static void the_oldest_goes_first(void **state)
 
 DM_UNIT_MAIN(RIGGED(each_session_of_a_target_acks_once), RIGGED(the_same_session_may_ack_another),
              RIGGED(after_the_deadline_only_what_is_awaited_counts),
+             RIGGED(after_a_crash_who_was_there_acks),
+             RIGGED(results_take_so_much_room_and_no_more), RIGGED(one_running_does_not_expire),
              RIGGED(one_ack_settles_it_for_its_user), RIGGED(a_late_ack_settles_it_too),
              RIGGED(an_answer_keeps_who_owes), RIGGED(the_last_ack_ends_the_debt),
              RIGGED(a_debt_settled_early_is_kept_from_the_deadline_on),
@@ -270,4 +368,4 @@ DM_UNIT_MAIN(RIGGED(each_session_of_a_target_acks_once), RIGGED(the_same_session
              RIGGED(a_page_ends_with_the_row_that_fills_it),
              RIGGED(expiry_ends_debts_and_later_all),
              RIGGED(expiry_goes_by_pages_and_says_whether_there_is_more),
-             RIGGED(the_oldest_goes_first))
+             RIGGED(expiry_ends_some_rows_at_a_time), RIGGED(the_oldest_goes_first))

@@ -169,15 +169,21 @@ static void what_there_is_not_is_counted_for_nothing(void **state)
     publish_rig_expect_rows(rig, 0, 0, 0, 0);
 }
 
-static void a_look_tells_whose_it_is(void **state)
+static void a_look_is_for_whose_it_is(void **state)
 {
     struct store_rig *rig = *state;
     record(rig, 1, RIG_REPEATABLE, "ann", NOW);
-    struct dm_store_op *op = publish_rig_op(DM_STORE_LOOK_PUBLISH, 1, NOW);
-    assert_int_equal(store_rig_do(rig, op), DM_OK);
-    assert_true(dm_slice_eq(dm_store_op_text(op, op->publish->principal), DM_SLICE("key:rig")));
-    assert_int_equal(op->publish->deadline, LATE);
-    dm_store_op_destroy(op);
+    for (int hers = 0; hers < 2; hers++) {
+        struct dm_store_op *op = publish_rig_op(DM_STORE_LOOK_PUBLISH, 1, NOW);
+        op->publish->anybodys = false;
+        op->publish->principal =
+            dm_store_op_add_text(op, hers ? DM_SLICE("key:rig") : DM_SLICE("key:other"));
+        assert_int_equal(store_rig_do(rig, op), DM_OK);
+        assert_int_equal(op->publish->found, hers ? DM_RECORDED_OPEN : DM_RECORDED_NOT);
+        if (hers)
+            assert_int_equal(op->publish->deadline, LATE);
+        dm_store_op_destroy(op);
+    }
 }
 
 /* --- the end --- */
@@ -259,7 +265,7 @@ DM_UNIT_MAIN(RIGGED(it_is_recorded_with_what_its_kind_needs),
              RIGGED(another_of_the_same_id_is_told_nothing),
              RIGGED(one_that_is_not_repeatable_is_never_the_same),
              RIGGED(a_user_that_is_owed_too_much_refuses_it_for_all),
-             RIGGED(what_there_is_not_is_counted_for_nothing), RIGGED(a_look_tells_whose_it_is),
+             RIGGED(what_there_is_not_is_counted_for_nothing), RIGGED(a_look_is_for_whose_it_is),
              RIGGED(what_has_expired_is_not_there_to_look_at),
              RIGGED(an_answer_begins_the_retention),
              RIGGED(an_expired_one_gives_way_to_another_of_its_id),
