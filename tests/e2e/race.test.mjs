@@ -2,6 +2,7 @@
 // database's lock meanwhile, so that the order of things is sure.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { Ledger } from "./lib/ledger.mjs";
 import { serve } from "./lib/server.mjs";
 import { Survivor } from "./lib/survivor.mjs";
 import { afterwards } from "./lib/teardown.mjs";
@@ -20,7 +21,7 @@ async function hold(t, dm) {
 
 async function alone(t, settings) {
   const dm = await serve(t, settings);
-  const alice = new Survivor(dm, "alice", () => 1);
+  const alice = new Survivor(dm, "alice", () => 1, new Ledger());
   await alice.connect();
   await alice.change({ attach: 1 });
   return { dm, alice };
@@ -28,7 +29,7 @@ async function alone(t, settings) {
 
 /** Somebody who brings this session's secret and expects to be taken for new. */
 async function expectEnded(dm, { last }) {
-  const stranger = new Survivor(dm, "alice", () => 1);
+  const stranger = new Survivor(dm, "alice", () => 1, new Ledger());
   stranger.last = last;
   await stranger.connect();
   assert.equal((await stranger.line.welcomed).resumed, false);
