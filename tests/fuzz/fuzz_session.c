@@ -89,11 +89,14 @@ static void post(void *self, uint32_t shard, struct dm_mail *mail)
     DM_CHECK(shard > 0); /* there is but one: nothing is posted */
 }
 
-static int verify(void *self, struct dm_slice token, struct dm_slice user_id, uint64_t *expires_ms)
+static int verify(void *self, uint32_t sock, struct dm_slice token, struct dm_slice user_id,
+                  uint64_t *expires_ms, bool *may_publish)
 {
     struct world *world = self;
     DM_CHECK(dm_slice_eq(user_id, user));
+    (void)sock;
     *expires_ms = wall_ms(world) + token.len * 100;
+    *may_publish = token.len % 2;
     return dm_slice_starts(token, DM_SLICE("good")) ? DM_OK : DM_ERR_UNAUTHORIZED;
 }
 
@@ -121,6 +124,12 @@ static void hang_up(void *self, uint32_t sock, int code, struct dm_slice reason)
     struct client *client = &((struct world *)self)->clients[sock - 1];
     DM_CHECK(client->number && dm_close_code_valid((unsigned)code) && reason.len <= 123);
     client->number = 0;
+}
+
+static uint64_t unsent(void *self, uint32_t sock)
+{
+    (void)self, (void)sock;
+    return 0;
 }
 
 static void resume(void *self, uint32_t sock)
@@ -237,7 +246,7 @@ static void settle(struct world *world)
         if (!world->ops)
             world->ops_end = &world->ops;
         carry_out(world, op);
-        op->err = DM_OK;
+        op->err = op->publish || op->page ? DM_ERR_UNAVAILABLE : DM_OK; /* it records none */
         op->mail.run(&op->mail, world->shard);
     }
     (void)dm_shard_tick(world->shard);
@@ -298,10 +307,10 @@ static struct world *make_world(void)
     struct dm_shard_ports ports = {
         .clock = {world, mono_ms, wall_ms},
         .rand = {world, fill},
-        .store = {world, submit},
-        .sink = {world, send, hang_up, resume},
+        .store = {.self = world, .submit = submit},
+        .sink = {world, send, hang_up, unsent, resume},
         .verify = {world, verify},
-        .post = {world, post},
+        .post = {.self = world, .send = post},
     };
     world->metrics = DM_NEW(struct dm_metrics);
     world->now = 1000;
