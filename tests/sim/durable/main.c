@@ -173,7 +173,7 @@ static void happen(struct world *world)
         client_leave(client, rand_chance(&world->rand, 20));
     else if (dice < 400)
         publisher_publish(world);
-    else if (dice < 430)
+    else if (dice < 440)
         publisher_repeat(world);
     else if (dice < 450)
         publisher_look(world);

@@ -136,9 +136,12 @@ void publisher_publish(struct world *world)
     ask(world, which, false);
 }
 
+/* Most often one of the last. */
 void publisher_repeat(struct world *world)
 {
-    uint32_t which = rand_below(&world->rand, world->published_count);
+    uint32_t count = world->published_count, last = count < 4 ? count : 4;
+    uint32_t which = rand_chance(&world->rand, 70) ? count - last + rand_below(&world->rand, last)
+                                                   : rand_below(&world->rand, count);
     if (world->published_count && world->published[which].repeatable) {
         trace(world, "publish %u again", which);
         ask(world, which, true);

@@ -20,7 +20,9 @@ void store_init(struct world *world)
     struct dm_buf why = DM_BUF_INIT;
     store->writes_end = &store->writes;
     store->reads_end = &store->reads;
-    store->fail_percent = rand_chance(&world->rand, 40) ? 4 : 0;
+    store->fail_percent = rand_chance(&world->rand, 50)   ? 0
+                          : rand_chance(&world->rand, 50) ? 4
+                                                          : 20;
     must(world, dm_connection_open(&store->connection, &settings, &why));
     for (int i = 0; i < dm_migration_count; i++)
         must(world, dm_connection_exec(&store->connection, dm_migrations[i].sql));
@@ -76,13 +78,14 @@ static void read(struct world *world, struct dm_store_op *op)
     dm_buf_dispose(&user);
 }
 
-static void write(struct world *world, struct dm_store_op *op)
+/* A commit that fails undoes what the operation has found already. */
+static void write(struct world *world, struct dm_store_op *op, bool stays)
 {
     struct dm_connection *connection = &world->store.connection;
     must(world, dm_connection_run(connection, DM_STATEMENT_BEGIN));
     if (dm_apply(connection, op) != DM_APPLIED)
         fail(world, "an operation of kind %d: %s", (int)op->kind, dm_connection_error(connection));
-    must(world, dm_connection_run(connection, DM_STATEMENT_COMMIT));
+    must(world, dm_connection_run(connection, stays ? DM_STATEMENT_COMMIT : DM_STATEMENT_ROLLBACK));
 }
 
 /* A write that fails may be there all the same, and says so. */
@@ -98,8 +101,8 @@ static int carry_out(struct world *world, struct dm_store_op *op)
         return DM_ERR_UNAVAILABLE;
     if (reads)
         read(world, op);
-    else if (!bad || rand_chance(&world->rand, 50))
-        write(world, op);
+    else
+        write(world, op, !bad || rand_chance(&world->rand, 50));
     return bad ? DM_ERR_COMMIT_UNKNOWN : DM_OK;
 }
 
