@@ -373,8 +373,10 @@ void dm_catch_up_from(struct dm_shard *shard, uint32_t session, uint64_t number)
     bool running = session_at(shard, session)->flags & SESSION_BEHIND;
     struct catch_up *at = running ? find(shard, session) : create(shard, session);
     at->unsent_from = number;
-    if (running && !at->done && !at->flushing)
-        return; /* it comes to that number yet */
+    if (running && !at->done && !at->flushing) {
+        at->restart = true; /* the page that is on its way may be older than that number */
+        return;
+    }
     at->after = number - 1;
     at->done = at->flushing = false;
     at->began = dm_shard_wall(shard);
