@@ -291,7 +291,7 @@ static void see_to_page(struct dm_shard *shard, struct catch_up *at, const struc
     }
     at->flushing = !at->restart;
     if (at->restart)
-        at->after = 0;
+        at->after = at->first;
     at->restart = false;
     go_on(shard, at);
 }
@@ -352,9 +352,15 @@ void dm_catch_up_begin(struct dm_shard *shard, uint32_t session, struct dm_filte
     bool running = session_at(shard, session)->flags & SESSION_BEHIND;
     struct catch_up *at = running ? find(shard, session) : create(shard, session);
     if (running && !at->done) { /* `before` is what it took when that was begun */
-        if (before)
+        if (before && at->first) {
+            dm_filter_set_dispose(&at->before); /* of the rows before the first nobody asked yet */
+            at->before = *before;
+            at->partial = true;
+        } else if (before) {
             dm_filter_set_dispose(before);
+        }
         at->restart = !at->flushing;
+        at->first = 0;
         at->after = at->flushing ? 0 : at->after;
         at->flushing = false;
         return;
@@ -362,7 +368,7 @@ void dm_catch_up_begin(struct dm_shard *shard, uint32_t session, struct dm_filte
     dm_filter_set_dispose(&at->before);
     at->before = before ? *before : (struct dm_filter_set){0};
     at->partial = before != NULL;
-    at->after = at->unsent_from = 0;
+    at->first = at->after = at->unsent_from = 0;
     at->done = at->flushing = false;
     at->began = dm_shard_wall(shard);
     go_on(shard, at);
@@ -372,12 +378,16 @@ void dm_catch_up_from(struct dm_shard *shard, uint32_t session, uint64_t number)
 {
     bool running = session_at(shard, session)->flags & SESSION_BEHIND;
     struct catch_up *at = running ? find(shard, session) : create(shard, session);
-    at->unsent_from = number;
-    if (running && !at->done && !at->flushing) {
+    bool under_way = running && !at->done;
+    if (!at->unsent_from || number < at->unsent_from)
+        at->unsent_from = number;
+    if (!under_way || number <= at->first)
+        at->first = number - 1;
+    if (under_way && !at->flushing) {
         at->restart = true; /* the page that is on its way may be older than that number */
         return;
     }
-    at->after = number - 1;
+    at->after = at->first;
     at->done = at->flushing = false;
     at->began = dm_shard_wall(shard);
     wait(shard, at);

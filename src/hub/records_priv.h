@@ -201,7 +201,8 @@ struct catch_up {
     bool flushing;    /* all pages are read: what was held goes out */
     bool overflown;   /* more was held than may be: it is to be closed */
     bool partial;     /* `before` counts */
-    uint64_t after;   /* the number of the last row seen to */
+    uint64_t first;   /* it has all rows up to this number, */
+    uint64_t after;   /* and this pass has seen to all up to this one */
     uint64_t unsent_from; /* what it should have been sent and was not begins here; 0: nothing */
     uint64_t began;       /* by the wall clock */
     uint64_t pause;       /* until it is tried again: longer each time */
