@@ -493,6 +493,7 @@ test("dormouse connect and publish speak TLS, to a server that they can trust", 
   const args = ["connect", "--url", `wss://localhost:${dm.port}/`, "--user", "alice", "--ack", '"seen"'];
   const alice = spawn(BIN, args, { env: env(), stdio: ["ignore", "pipe", "pipe"] });
   afterwards(t, () => alice.kill("SIGKILL"));
+  const ended = new Promise((resolve) => alice.once("exit", resolve));
   let printed = "";
   for (const stream of [alice.stdout, alice.stderr]) stream.on("data", (chunk) => (printed += chunk));
   await until("her filter is there", async () => (await dm.publish({ userId: "alice", payload: "first" })).clientCount === 1);
@@ -505,7 +506,7 @@ test("dormouse connect and publish speak TLS, to a server that they can trust", 
   assert.deepEqual(big, ["seen"]);
   await until("she prints it all", () => printed.includes("from the command line") && printed.includes("x".repeat(300000)));
   await dm.post("/users/alice/disconnect", {});
-  await within(8000, "her end", new Promise((resolve) => alice.once("exit", resolve)));
+  await within(8000, "her end", ended);
 
   const elsewhere = certificate(dm.dir, { name: "elsewhere", names: "DNS:elsewhere,IP:127.0.0.9" });
   const other = await secure(t, {}, certificate(tempDir(t)));
