@@ -26,7 +26,7 @@ enum dm_recorded {
 };
 
 struct dm_store_publish {
-    /* RECORD_PUBLISH; LOOK_PUBLISH answers with some of it */
+    /* RECORD_PUBLISH; of LOOK_PUBLISH the principal is asked, and the deadline answered */
     struct dm_store_text principal;
     bool repeatable, durable;
     unsigned char body_hash[DM_SHA256_LEN]; /* where it is repeatable */
