@@ -46,7 +46,7 @@ struct dm_store_publish {
     /* COUNT_PUBLISH and FINISH_PUBLISH note these two; what reads answers them and the rest */
     uint32_t client_count, delivered;
     enum dm_recorded found;
-    uint64_t number; /* RECORD_PUBLISH, NEW: later ones have higher ones */
+    uint64_t number; /* RECORD_PUBLISH, where it is there: later ones have higher ones */
     /* LOOK_PUBLISH */
     uint32_t owed; /* users that it is owed to */
     uint32_t result_count;

@@ -129,6 +129,7 @@ static int find(struct dm_connection *connection, struct dm_store_op *op, struct
     publish->client_count = (uint32_t)column_number(find, 4);
     publish->delivered = (uint32_t)column_number(find, 5);
     publish->deadline = found->deadline;
+    publish->number = (uint64_t)found->number;
     bool hidden =
         op->kind == DM_STORE_LOOK_PUBLISH && !publish->anybodys && !is_its_principal(op, find);
     rc = sqlite3_reset(find);
