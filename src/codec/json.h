@@ -9,6 +9,7 @@
 #define DM_CODEC_JSON_H
 
 #include "base/buf.h"
+#include "base/uuid.h"
 
 enum { DM_JSON_MAX_DEPTH = 128 };
 
@@ -66,5 +67,8 @@ void dm_json_encode(struct dm_buf *out, struct dm_slice text);
 
 /* A number as the nearest double; an overflow is an infinity. */
 double dm_json_number(struct dm_slice number);
+
+/* Appends an id as a string. */
+void dm_json_add_uuid(struct dm_buf *out, const struct dm_uuid *id);
 
 #endif

@@ -180,3 +180,12 @@ void dm_json_encode(struct dm_buf *out, struct dm_slice text)
     }
     dm_buf_add_byte(out, '"');
 }
+
+void dm_json_add_uuid(struct dm_buf *out, const struct dm_uuid *id)
+{
+    char text[DM_UUID_TEXT_LEN];
+    dm_uuid_format(id, text);
+    dm_buf_add_byte(out, '"');
+    dm_buf_add(out, text, sizeof text);
+    dm_buf_add_byte(out, '"');
+}

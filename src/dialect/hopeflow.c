@@ -68,12 +68,11 @@ static void read_message(struct dm_slice message, bool binary, struct dm_buf *sc
 void dm_dialect_write_envelope(const struct dm_envelope *envelope, struct dm_slice user_id,
                                bool again, struct dm_buf *out)
 {
-    char id[DM_UUID_TEXT_LEN], time[DM_ISO_TIME_LEN];
-    dm_uuid_format(&envelope->id, id);
+    char time[DM_ISO_TIME_LEN];
     dm_clock_iso(envelope->ts, time);
-    dm_buf_lit(out, "{\"envelopeId\":\"");
-    dm_buf_add(out, id, sizeof id);
-    dm_buf_lit(out, "\",\"type\":");
+    dm_buf_lit(out, "{\"envelopeId\":");
+    dm_json_add_uuid(out, &envelope->id);
+    dm_buf_lit(out, ",\"type\":");
     dm_json_encode(out, envelope->type);
     dm_buf_lit(out, ",\"userId\":");
     dm_json_encode(out, user_id);

@@ -161,11 +161,9 @@ static void read_message(struct dm_slice message, bool binary, struct dm_buf *sc
 
 static void write_welcome(const struct dm_welcome *welcome, struct dm_buf *out)
 {
-    char id[DM_UUID_TEXT_LEN];
-    dm_uuid_format(&welcome->session_id, id);
-    dm_buf_lit(out, "{\"type\":\"welcome\",\"sessionId\":\"");
-    dm_buf_add(out, id, sizeof id);
-    dm_buf_lit(out, "\",\"resume\":");
+    dm_buf_lit(out, "{\"type\":\"welcome\",\"sessionId\":");
+    dm_json_add_uuid(out, &welcome->session_id);
+    dm_buf_lit(out, ",\"resume\":");
     dm_json_encode(out, welcome->resume);
     dm_buf_lit(out, ",\"userId\":");
     dm_json_encode(out, welcome->user_id);

@@ -32,13 +32,18 @@ static struct dm_wire *frame_for(struct dm_shard *shard, struct frames *frames,
     return frames->wires[dialect];
 }
 
+bool dm_session_takes_all(const struct session *session)
+{
+    return !(session->flags & SESSION_FILTERED) && !dm_dialect_of(session->dialect)->needs_filters;
+}
+
 bool dm_session_takes(const struct dm_shard *shard, const struct session *session,
                       struct dm_filter_probe *probe)
 {
     if (session->flags & SESSION_GONE)
         return false;
     if (!(session->flags & SESSION_FILTERED))
-        return !dm_dialect_of(session->dialect)->needs_filters;
+        return dm_session_takes_all(session);
     return dm_filter_set_matches(&state_at(shard, session->state)->filters, probe);
 }
 

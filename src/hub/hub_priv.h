@@ -242,6 +242,7 @@ void dm_pace_dispose(struct pace *pace);
 
 /* deliver.c: the owner's half of a publish, going out */
 void dm_scatter_deliver(struct dm_shard *shard, struct scatter *scatter);
+bool dm_session_takes_all(const struct session *session); /* it has no filters, and needs none */
 bool dm_session_takes(const struct dm_shard *shard, const struct session *session,
                       struct dm_filter_probe *probe); /* user awake, or it has no filters */
 void dm_deliver_waiting(struct dm_shard *shard, uint32_t user, int err); /* in order of arrival */

@@ -26,22 +26,17 @@ static int change_filters(struct dm_shard *shard, uint32_t index, const struct d
     return err;
 }
 
-static bool takes_all(const struct session *session)
-{
-    return !(session->flags & SESSION_FILTERED) && !dm_dialect_of(session->dialect)->needs_filters;
-}
-
 /* With other filters it may take what it is owed and did not take before. */
 static int change_filters_and_catch_up(struct dm_shard *shard, uint32_t index,
                                        const struct dm_command *command)
 {
     const struct session *session = session_at(shard, index);
     struct dm_filter_set before = {0};
-    if (!shard->holds_publishes || takes_all(session))
+    if (!shard->holds_publishes || dm_session_takes_all(session))
         return change_filters(shard, index, command);
     dm_filter_set_copy(&before, &dm_session_state(shard, index)->filters);
     int err = change_filters(shard, index, command);
-    if (command->kind == DM_COMMAND_SUBSCRIBE || takes_all(session))
+    if (command->kind == DM_COMMAND_SUBSCRIBE || dm_session_takes_all(session))
         dm_catch_up_begin(shard, index, &before);
     else
         dm_filter_set_dispose(&before);

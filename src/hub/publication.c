@@ -1,6 +1,7 @@
 /* From what was read to what is published, and from its answer to JSON. */
 #include <stdlib.h>
 
+#include "codec/json.h"
 #include "hub/hub_priv.h"
 
 void dm_publish_prepare(struct dm_shard *shard, struct dm_publish *publish,
@@ -43,11 +44,9 @@ void dm_stored_results_release(struct dm_stored_results *stored)
 
 void dm_publish_describe(const struct dm_publish *publish, struct dm_buf *out)
 {
-    char id[DM_UUID_TEXT_LEN];
-    dm_uuid_format(&publish->envelope->id, id);
-    dm_buf_lit(out, "\"envelopeId\":\"");
-    dm_buf_add(out, id, sizeof id);
-    dm_buf_lit(out, "\",\"clientCount\":");
+    dm_buf_lit(out, "\"envelopeId\":");
+    dm_json_add_uuid(out, &publish->envelope->id);
+    dm_buf_lit(out, ",\"clientCount\":");
     dm_buf_add_number(out, publish->client_count);
     dm_buf_lit(out, ",\"delivered\":");
     dm_buf_add_number(out, publish->delivered);

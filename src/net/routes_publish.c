@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "codec/json.h"
 #include "net/fields.h"
 #include "net/publishing.h"
 #include "net/routes.h"
@@ -65,11 +66,9 @@ struct looking {
 static void describe(const struct dm_publish_look *look, struct dm_buf *out)
 {
     const struct dm_store_publish *found = look->found;
-    char id[DM_UUID_TEXT_LEN];
-    dm_uuid_format(&look->envelope_id, id);
-    dm_buf_lit(out, "{\"envelopeId\":\"");
-    dm_buf_add(out, id, sizeof id);
-    dm_buf_printf(out, "\",\"state\":\"%s\"", found->found == DM_RECORDED_OPEN ? "open" : "done");
+    dm_buf_lit(out, "{\"envelopeId\":");
+    dm_json_add_uuid(out, &look->envelope_id);
+    dm_buf_printf(out, ",\"state\":\"%s\"", found->found == DM_RECORDED_OPEN ? "open" : "done");
     dm_buf_printf(out, ",\"clientCount\":%u,\"delivered\":%u,\"owed\":%u,\"results\":[",
                   found->client_count, found->delivered, found->owed);
     dm_buf_add_slice(out, dm_buf_slice(&found->results));

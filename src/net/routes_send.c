@@ -16,15 +16,6 @@ static int start(struct dm_request *request, struct dm_publishing *publishing)
     return dm_publishing_start(request, publishing);
 }
 
-static void add_id(struct dm_buf *out, const struct dm_envelope *envelope)
-{
-    char id[DM_UUID_TEXT_LEN];
-    dm_uuid_format(&envelope->id, id);
-    dm_buf_add_byte(out, '"');
-    dm_buf_add(out, id, sizeof id);
-    dm_buf_add_byte(out, '"');
-}
-
 #define LAST_TS 253402300799999.0 /* the last millisecond of the year 9999 */
 
 /* {type,data?,id?,ts?}: the id is a label only. */
@@ -59,7 +50,7 @@ static void sent(struct dm_publish *publish, struct dm_shard *here)
         if (publish->envelope->label.at)
             dm_json_encode(&body, publish->envelope->label);
         else
-            add_id(&body, publish->envelope);
+            dm_json_add_uuid(&body, &publish->envelope->id);
         dm_buf_lit(&body, ",\"ts\":");
         dm_buf_add_number(&body, publish->envelope->ts);
         dm_buf_lit(&body, ",\"delivered\":");
