@@ -65,16 +65,19 @@ export class Client {
     assert.deepEqual(await this.settle(), []);
   }
 
-  /** Subscribes, and waits until the server has read it. */
+  /** Subscribes, and waits until the server has read it. What comes meanwhile (it may be owed) stays to be taken. */
   async subscribe(...filters) {
-    this.send({ type: "subscribe", filters });
-    await this.settle();
-    return this;
+    return this.#say({ type: "subscribe", filters });
   }
 
   async unsubscribe(...filters) {
-    this.send({ type: "unsubscribe", filters });
-    await this.settle();
+    return this.#say({ type: "unsubscribe", filters });
+  }
+
+  async #say(message) {
+    this.send(message);
+    const seen = await this.settle();
+    this.#queue.unshift(...seen);
     return this;
   }
 
