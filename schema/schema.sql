@@ -49,7 +49,8 @@ CREATE TABLE owed_envelope (
     publish INTEGER PRIMARY KEY,
     ts INTEGER NOT NULL,
     type TEXT NOT NULL,
-    payload TEXT -- JSON as it was published
+    payload TEXT, -- JSON as it was published
+    channel TEXT -- NULL: it was published to users
 ) STRICT;
 
 -- The users that a publish is for, while their acks count.
@@ -97,3 +98,15 @@ CREATE TABLE ack_tally (
     asked_at INTEGER NOT NULL, -- a session that is newer was not sent it when it was
     result_bytes INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+-- Who is a member of which channel, online or not. A user's slot is in the key,
+-- so that a shard reads its own part of a channel alone.
+CREATE TABLE member (
+    channel TEXT NOT NULL CHECK (channel <> ''),
+    slot INTEGER NOT NULL CHECK (slot BETWEEN 0 AND 4095),
+    user_id TEXT NOT NULL CHECK (user_id <> ''),
+    joined_at INTEGER NOT NULL, -- Unix milliseconds
+    PRIMARY KEY (channel, slot, user_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX member_by_user ON member (user_id, channel);

@@ -1,4 +1,5 @@
 /* Building and freeing store operations. */
+#include "ports/store_channel.h"
 #include "ports/store_publish.h"
 
 #include <stdlib.h>
@@ -29,6 +30,9 @@ void dm_store_op_destroy(struct dm_store_op *op)
     if (op->page)
         free(op->page->rows);
     free(op->page);
+    if (op->channel)
+        free(op->channel->rows);
+    free(op->channel);
     dm_buf_dispose(&op->text);
     free(op);
 }
@@ -76,8 +80,17 @@ void dm_store_op_add_pending(struct dm_store_op *op, const struct dm_uuid *envel
 
 bool dm_store_reads(enum dm_store_kind kind)
 {
-    return kind == DM_STORE_LOAD_USER || kind == DM_STORE_LOOK_PUBLISH ||
-           kind == DM_STORE_LOAD_OWED;
+    switch (kind) {
+    case DM_STORE_LOAD_USER:
+    case DM_STORE_LOOK_PUBLISH:
+    case DM_STORE_LOAD_OWED:
+    case DM_STORE_LOAD_MEMBERS:
+    case DM_STORE_LOAD_ABSENT:
+    case DM_STORE_LOAD_EXPIRED:
+        return true;
+    default:
+        return false;
+    }
 }
 
 struct dm_store_publish *dm_store_op_publish(struct dm_store_op *op)
@@ -104,7 +117,7 @@ void dm_store_publish_add_result(struct dm_store_publish *publish, struct dm_sli
 }
 
 void dm_store_page_add(struct dm_store_op *op, const struct dm_store_owed *row,
-                       struct dm_slice type, struct dm_slice payload)
+                       struct dm_slice type, struct dm_slice payload, struct dm_slice channel)
 {
     struct dm_store_page *page = dm_store_op_page(op);
     if (page->count == page->room) {
@@ -115,4 +128,23 @@ void dm_store_page_add(struct dm_store_op *op, const struct dm_store_owed *row,
     *at = *row;
     at->type = dm_store_op_add_text(op, type);
     at->payload = dm_store_op_add_text(op, payload);
+    at->channel = dm_store_op_add_text(op, channel);
+}
+
+struct dm_store_channel *dm_store_op_channel(struct dm_store_op *op)
+{
+    if (!op->channel)
+        op->channel = DM_NEW(struct dm_store_channel);
+    return op->channel;
+}
+
+void dm_store_channel_add(struct dm_store_op *op, struct dm_slice name, uint64_t since)
+{
+    struct dm_store_channel *channel = dm_store_op_channel(op);
+    if (channel->count == channel->room) {
+        channel->room = grown(channel->room);
+        channel->rows = dm_realloc(channel->rows, channel->room * sizeof *channel->rows);
+    }
+    channel->rows[channel->count++] =
+        (struct dm_store_member){dm_store_op_add_text(op, name), since};
 }

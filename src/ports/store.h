@@ -35,10 +35,12 @@ enum dm_store_kind {
     DM_STORE_END_SESSION,     /* `session_id` cannot be resumed any more; its row stays */
     DM_STORE_DROP_SESSION,    /* `session_id` has no socket since `now` */
     DM_STORE_END_USER,        /* no session of `user_id` can be resumed any more; those without a
-                               * socket are deleted */
+                               * socket are deleted, and `resumed` is set where there were such
+                               * since `oldest` */
     DM_STORE_REOPEN_SESSION,  /* `sessions[0]` is connected, be its row there or not, and is resumed
                                * by `next_resume`, or by `resume` until it is confirmed */
-    DM_STORE_EXPIRE_SESSIONS, /* deletes those that have had none since before `oldest` */
+    DM_STORE_EXPIRE_SESSIONS, /* deletes those of the slots of `channel` that have had none since
+                               * before `oldest` */
     DM_STORE_FORGET_SESSION,  /* deletes `session_id`'s row and its pending acks */
     DM_STORE_FORGET_PENDING,  /* deletes the pair (`envelope_id`, `session_id`) */
     DM_STORE_FORGET_ENVELOPE, /* deletes every pending ack of `envelope_id` */
@@ -52,6 +54,17 @@ enum dm_store_kind {
     DM_STORE_EXPIRE_PUBLISHES, /* ends debts, and deletes publishes, whose time has come */
     DM_STORE_LOOK_PUBLISH,     /* reads it */
     DM_STORE_LOAD_OWED,        /* reads a `page` of what is owed to `user_id` */
+
+    /* Of `channel` (ports/store_channel.h): */
+    DM_STORE_JOIN_CHANNEL,   /* `user_id` is a member of it from here on */
+    DM_STORE_LEAVE_CHANNEL,  /* and none any more */
+    DM_STORE_FORGET_CHANNEL, /* deletes some of its members */
+    DM_STORE_LOOK_PRESENCE,  /* reads the presence channels that `user_id` is a member of, behind
+                              * every write that this shard has asked for */
+    DM_STORE_LOAD_MEMBERS,   /* reads a page of its members */
+    DM_STORE_LOAD_ABSENT,    /* reads the members with no socket and a session to be resumed */
+    DM_STORE_LOAD_EXPIRED,   /* reads the users, members of presence channels, that
+                              * EXPIRE_SESSIONS would delete a session of */
 };
 
 /* Where a text of an operation stands in its `text`: offsets, because `text` moves as it grows. */
@@ -77,6 +90,7 @@ struct dm_store_pending {
 
 struct dm_store_publish;
 struct dm_store_page;
+struct dm_store_channel;
 
 struct dm_store_op {
     struct dm_mail mail;      /* run on `shard` when the operation is back */
@@ -94,6 +108,7 @@ struct dm_store_op {
 
     struct dm_store_publish *publish; /* its own, of the kinds that have one */
     struct dm_store_page *page;
+    struct dm_store_channel *channel;
 
     unsigned char resume[DM_RESUME_HASH_LEN], next_resume[DM_RESUME_HASH_LEN];
     uint64_t now, oldest; /* Unix milliseconds; a session dropped before `oldest` is gone (of
@@ -107,7 +122,9 @@ struct dm_store_op {
 struct dm_store {
     void *self;
     void (*submit)(void *self, struct dm_store_op *op); /* any shard's thread */
-    bool holds_publishes; /* it was opened with some: else there are none but this process's */
+    /* It was opened with some: else there are none but this process's. */
+    bool holds_publishes;
+    bool holds_presence; /* members of presence channels */
 };
 
 /* Kinds that read; all others write. */

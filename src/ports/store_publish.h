@@ -23,6 +23,7 @@ enum dm_recorded {
                            * counts, though nobody waits for it any more */
     DM_RECORDED_OTHER,    /* another one has that id */
     DM_RECORDED_TOO_MUCH, /* some target is owed `max_owed` already; nothing was recorded */
+    DM_RECORDED_TOO_WIDE, /* its channel has more than `max_targets` members; nor here */
 };
 
 struct dm_store_publish {
@@ -32,8 +33,11 @@ struct dm_store_publish {
     unsigned char body_hash[DM_SHA256_LEN]; /* where it is repeatable */
     uint64_t ts;
     struct dm_store_text type, payload; /* payload: of no length: none */
+    struct dm_store_text channel;       /* of no length: it is for `targets`; else these are
+                                         * answered: its members, or where it was there before whose
+                                         * acks still count */
     struct dm_store_text *targets;      /* userIds, each once; its own */
-    uint32_t target_count, max_owed;
+    uint32_t target_count, max_owed, max_targets;
     uint64_t deadline, owed_until; /* the second no earlier than the first */
 
     uint64_t retention; /* FINISH_PUBLISH, RECORD_ACK, RECORD_PUBLISH: how long it is kept after */
@@ -58,7 +62,7 @@ struct dm_store_publish {
 struct dm_store_owed {
     uint64_t number, ts;
     struct dm_uuid envelope_id;
-    struct dm_store_text type, payload;
+    struct dm_store_text type, payload, channel; /* channel: of no length: none */
 };
 
 struct dm_store_page {
@@ -74,6 +78,6 @@ struct dm_store_page *dm_store_op_page(struct dm_store_op *op);
 
 void dm_store_publish_add_result(struct dm_store_publish *publish, struct dm_slice value);
 void dm_store_page_add(struct dm_store_op *op, const struct dm_store_owed *row,
-                       struct dm_slice type, struct dm_slice payload);
+                       struct dm_slice type, struct dm_slice payload, struct dm_slice channel);
 
 #endif

@@ -6,7 +6,9 @@
 #include "store/apply_priv.h"
 
 #include "base/log.h"
+#include "ports/store_channel.h"
 #include "ports/store_publish.h"
+#include "store/channel_priv.h"
 #include "store/publish_priv.h"
 
 static int run_pair(struct dm_connection *connection, enum dm_statement id,
@@ -94,8 +96,19 @@ static int carry_out(struct dm_connection *connection, struct dm_store_op *op)
         return dm_publish_ack(connection, op);
     case DM_STORE_EXPIRE_PUBLISHES:
         return dm_publish_expire(connection, op);
+    case DM_STORE_JOIN_CHANNEL:
+        return dm_channel_join(connection, op);
+    case DM_STORE_LEAVE_CHANNEL:
+        return dm_channel_leave(connection, op);
+    case DM_STORE_FORGET_CHANNEL:
+        return dm_channel_forget(connection, op);
+    case DM_STORE_LOOK_PRESENCE:
+        return dm_channel_look(connection, op);
     case DM_STORE_LOAD_USER:
     case DM_STORE_LOAD_OWED:
+    case DM_STORE_LOAD_MEMBERS:
+    case DM_STORE_LOAD_ABSENT:
+    case DM_STORE_LOAD_EXPIRED:
     case DM_STORE_LOOK_PUBLISH:
         break; /* the readers' */
     }
@@ -117,6 +130,8 @@ static bool is_one_statement(const struct dm_store_op *op)
     case DM_STORE_FORGET_PUBLISH:
     case DM_STORE_RECORD_ACK:
     case DM_STORE_EXPIRE_PUBLISHES:
+    case DM_STORE_JOIN_CHANNEL:
+    case DM_STORE_LEAVE_CHANNEL:
         return false;
     default:
         return true;
@@ -152,6 +167,8 @@ static void forget_what_was_read(struct dm_store_op *op)
         dm_buf_clear(&op->publish->results);
         op->publish->more = false;
     }
+    if (op->channel)
+        op->channel->count = 0;
 }
 
 enum dm_applied dm_apply(struct dm_connection *connection, struct dm_store_op *op)

@@ -37,6 +37,12 @@ static const struct check {
                             " ' by session ' || id_text(session_id) || ', which has no row'"
                             " FROM pending_ack AS p WHERE NOT EXISTS"
                             " (SELECT 1 FROM session WHERE id = p.session_id)"},
+    {"member_channel", "SELECT 'member ' || hex(user_id) FROM member WHERE NOT name_ok(channel)"},
+    {"member_user", "SELECT 'member of ' || hex(channel) FROM member WHERE NOT user_ok(user_id)"},
+    {"member_slot", "SELECT 'member ' || hex(user_id) || ' has ' || slot || ', not ' ||"
+                    " slot_of(user_id) FROM member WHERE slot <> slot_of(user_id)"},
+    {"owed_envelope_channel", "SELECT 'envelope of publish ' || publish FROM owed_envelope WHERE"
+                              " channel IS NOT NULL AND NOT name_ok(channel)"},
     {"target_user",
      "SELECT 'target of publish ' || publish FROM target WHERE NOT user_ok(user_id)"},
     {"target_publish", "SELECT 'target of publish ' || publish FROM target AS t WHERE NOT EXISTS"
@@ -107,6 +113,12 @@ static void user_ok(sqlite3_context *context, int count, sqlite3_value **values)
     sqlite3_result_int(context, dm_user_id_valid(text_of(values[0])));
 }
 
+static void name_ok(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    (void)count;
+    sqlite3_result_int(context, dm_name_valid(text_of(values[0])));
+}
+
 static void dialect_ok(sqlite3_context *context, int count, sqlite3_value **values)
 {
     const struct dm_check_options *options = sqlite3_user_data(context);
@@ -127,11 +139,8 @@ static int add_functions(struct checking *checking)
     static const struct {
         const char *name;
         void (*run)(sqlite3_context *context, int count, sqlite3_value **values);
-    } functions[] = {{"id_text", id_text},
-                     {"slot_of", slot_of},
-                     {"user_ok", user_ok},
-                     {"dialect_ok", dialect_ok},
-                     {"filters_ok", filters_ok}};
+    } functions[] = {{"id_text", id_text}, {"slot_of", slot_of},       {"user_ok", user_ok},
+                     {"name_ok", name_ok}, {"dialect_ok", dialect_ok}, {"filters_ok", filters_ok}};
     int rc = SQLITE_OK;
     for (size_t i = 0; i < DM_COUNT(functions) && rc == SQLITE_OK; i++)
         rc = sqlite3_create_function(checking->look.connection.db, functions[i].name, 1,

@@ -81,7 +81,8 @@ static void submit(void *self, struct dm_store_op *op)
 
 struct dm_store dm_database_store(struct dm_database *database)
 {
-    return (struct dm_store){database, submit, database->writer.holds_publishes};
+    return (struct dm_store){database, submit, database->writer.holds_publishes,
+                             database->writer.holds_presence};
 }
 
 bool dm_database_ready(const struct dm_database *database)

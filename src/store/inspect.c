@@ -24,6 +24,8 @@ static int count(struct dm_look *look, struct dm_inspection *out)
         {DM_STATEMENT_COUNT_PENDING, &out->pending_acks},
         {DM_STATEMENT_COUNT_PUBLISHES, &out->publishes},
         {DM_STATEMENT_COUNT_OWED, &out->owed},
+        {DM_STATEMENT_COUNT_CHANNELS, &out->channels},
+        {DM_STATEMENT_COUNT_MEMBERS, &out->members},
         {DM_STATEMENT_PAGE_SIZE, &page_size},
         {DM_STATEMENT_PAGE_COUNT, &out->bytes},
         {DM_STATEMENT_FREE_PAGES, &out->free_bytes},

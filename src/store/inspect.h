@@ -14,6 +14,7 @@ struct dm_inspection {
     uint64_t users; /* with anything to remember: users without rows are not here */
     uint64_t sessions, pending_acks; /* rows */
     uint64_t publishes, owed; /* recorded; and pairs of an envelope and a user that it is owed to */
+    uint64_t channels, members; /* channels that have members; pairs of a channel and a member */
     uint64_t bytes, free_bytes; /* of the file as the last commit has it, free pages included */
     uint64_t log_bytes;         /* of the write-ahead log */
 };

@@ -1,7 +1,9 @@
 /* Loads: a user that wakes, what it is owed, and a publish that is asked for. */
 #include "store/load_priv.h"
 
+#include "ports/store_channel.h"
 #include "ports/store_publish.h"
+#include "store/channel_priv.h"
 #include "store/publish_priv.h"
 #include "store/rows_priv.h"
 
@@ -49,11 +51,20 @@ static int load_owed(struct dm_connection *connection, struct dm_store_op *op,
 
 static int read(struct dm_connection *connection, struct dm_store_op *op, struct dm_slice user_id)
 {
-    if (op->kind == DM_STORE_LOOK_PUBLISH)
+    switch (op->kind) {
+    case DM_STORE_LOOK_PUBLISH:
         return dm_publish_look(connection, op);
-    if (op->kind == DM_STORE_LOAD_OWED)
+    case DM_STORE_LOAD_OWED:
         return load_owed(connection, op, user_id);
-    return load_user(connection, op, user_id);
+    case DM_STORE_LOAD_MEMBERS:
+        return dm_channel_load_members(connection, op);
+    case DM_STORE_LOAD_ABSENT:
+        return dm_channel_load_absent(connection, op);
+    case DM_STORE_LOAD_EXPIRED:
+        return dm_channel_load_expired(connection, op);
+    default:
+        return load_user(connection, op, user_id);
+    }
 }
 
 int dm_load(struct dm_connection *connection, struct dm_store_op *op, struct dm_slice user_id)
@@ -71,6 +82,8 @@ void dm_load_undo(struct dm_store_op *op)
     op->session_count = op->pending_count = 0;
     if (op->page)
         op->page->count = 0;
+    if (op->channel)
+        op->channel->count = 0;
     if (op->publish) {
         op->publish->result_count = 0;
         dm_buf_clear(&op->publish->results);

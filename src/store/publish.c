@@ -20,13 +20,6 @@
 #include "ports/store_publish.h"
 #include "store/rows_priv.h"
 
-/* A row of `publish`, as FIND_PUBLISH has it. */
-struct found {
-    sqlite3_int64 number;
-    bool done;
-    uint64_t deadline, owed_until, expires_at; /* owed_until 0: nothing is owed */
-};
-
 static uint64_t column_number(sqlite3_stmt *row, int column)
 {
     return (uint64_t)sqlite3_column_int64(row, column);
@@ -79,7 +72,7 @@ static int forget(struct dm_connection *connection, sqlite3_int64 number)
     return rc == SQLITE_OK ? run_each(connection, ids, DM_COUNT(ids), number) : rc;
 }
 
-static int forget_wholly(struct dm_connection *connection, sqlite3_int64 number)
+int dm_publish_forget_wholly(struct dm_connection *connection, sqlite3_int64 number)
 {
     int rc = SQLITE_ROW;
     while (rc == SQLITE_ROW)
@@ -108,8 +101,8 @@ static bool is_the_same(const struct dm_store_op *op, sqlite3_stmt *row)
     return publish->repeatable && is_its_principal(op, row) && is_column(row, 8, hash);
 }
 
-/* SQLITE_ROW, and then `found` and op->publish tell of it; SQLITE_DONE; or an error. */
-static int find(struct dm_connection *connection, struct dm_store_op *op, struct found *found)
+int dm_publish_find(struct dm_connection *connection, struct dm_store_op *op,
+                    struct dm_found_publish *found)
 {
     sqlite3_stmt *find = dm_connection_at(connection, DM_STATEMENT_FIND_PUBLISH);
     struct dm_store_publish *publish = op->publish;
@@ -117,11 +110,11 @@ static int find(struct dm_connection *connection, struct dm_store_op *op, struct
     int rc = dm_statement_find(find);
     if (rc != SQLITE_ROW)
         return rc;
-    *found = (struct found){.number = sqlite3_column_int64(find, 0),
-                            .done = sqlite3_column_int(find, 1),
-                            .deadline = column_number(find, 2),
-                            .owed_until = column_number(find, 3),
-                            .expires_at = column_number(find, 6)};
+    *found = (struct dm_found_publish){.number = sqlite3_column_int64(find, 0),
+                                       .done = sqlite3_column_int(find, 1),
+                                       .deadline = column_number(find, 2),
+                                       .owed_until = column_number(find, 3),
+                                       .expires_at = column_number(find, 6)};
     publish->found =
         found->done || found->deadline <= op->now ? DM_RECORDED_DONE : DM_RECORDED_OPEN;
     if (op->kind == DM_STORE_RECORD_PUBLISH && !is_the_same(op, find))
@@ -145,7 +138,7 @@ static int read_results(struct dm_connection *connection, struct dm_store_op *op
 }
 
 static int count_owed(struct dm_connection *connection, struct dm_store_op *op,
-                      const struct found *found)
+                      const struct dm_found_publish *found)
 {
     op->publish->owed = 0;
     if (found->owed_until <= op->now)
@@ -160,7 +153,7 @@ static int count_owed(struct dm_connection *connection, struct dm_store_op *op,
 }
 
 static int read_answer(struct dm_connection *connection, struct dm_store_op *op,
-                       const struct found *found)
+                       const struct dm_found_publish *found)
 {
     int rc = read_results(connection, op, found->number);
     return rc == SQLITE_OK ? count_owed(connection, op, found) : rc;
@@ -168,128 +161,12 @@ static int read_answer(struct dm_connection *connection, struct dm_store_op *op,
 
 int dm_publish_look(struct dm_connection *connection, struct dm_store_op *op)
 {
-    struct found found;
-    int rc = find(connection, op, &found);
+    struct dm_found_publish found;
+    int rc = dm_publish_find(connection, op, &found);
     if (rc == SQLITE_ROW && found.expires_at > op->now)
         return read_answer(connection, op, &found);
     op->publish->found = DM_RECORDED_NOT;
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
-/* --- recording --- */
-
-/* SQLITE_ROW: it is. SQLITE_DONE: not. */
-static int is_owed_much(struct dm_connection *connection, const struct dm_store_op *op,
-                        struct dm_store_text user_id)
-{
-    sqlite3_stmt *much = dm_connection_at(connection, DM_STATEMENT_IS_OWED_MUCH);
-    dm_statement_bind_text(much, 1, dm_store_op_text(op, user_id));
-    dm_statement_bind_number(much, 2, op->publish->max_owed);
-    int rc = dm_statement_find(much);
-    if (rc != SQLITE_ROW)
-        return rc;
-    rc = sqlite3_reset(much);
-    return rc == SQLITE_OK ? SQLITE_ROW : rc;
-}
-
-static int check_owed(struct dm_connection *connection, struct dm_store_op *op)
-{
-    int rc = SQLITE_DONE;
-    for (uint32_t i = 0; i < op->publish->target_count && rc == SQLITE_DONE; i++)
-        rc = is_owed_much(connection, op, op->publish->targets[i]);
-    if (rc == SQLITE_ROW)
-        op->publish->found = DM_RECORDED_TOO_MUCH;
-    return rc;
-}
-
-static int add_publish(struct dm_connection *connection, const struct dm_store_op *op)
-{
-    const struct dm_store_publish *publish = op->publish;
-    sqlite3_stmt *add = dm_connection_at(connection, DM_STATEMENT_ADD_PUBLISH);
-    uint64_t over = publish->durable ? publish->owed_until : publish->deadline;
-    dm_statement_bind_uuid(add, 1, &op->envelope_id);
-    dm_statement_bind_text(add, 2, dm_store_op_text(op, publish->principal));
-    dm_statement_bind_none(add, 3);
-    if (publish->repeatable)
-        dm_statement_bind_bytes(add, 3, publish->body_hash, sizeof publish->body_hash);
-    dm_statement_bind_number(add, 4, publish->deadline);
-    dm_statement_bind_none(add, 5);
-    if (publish->durable)
-        dm_statement_bind_number(add, 5, publish->owed_until);
-    dm_statement_bind_number(add, 6, over + publish->retention);
-    return dm_statement_run(add);
-}
-
-static int add_tally(struct dm_connection *connection, const struct dm_store_op *op,
-                     sqlite3_int64 number)
-{
-    sqlite3_stmt *add = dm_connection_at(connection, DM_STATEMENT_ADD_TALLY);
-    bind_key(add, number);
-    dm_statement_bind_number(add, 2, op->now);
-    return dm_statement_run(add);
-}
-
-static int add_envelope(struct dm_connection *connection, const struct dm_store_op *op,
-                        sqlite3_int64 number)
-{
-    const struct dm_store_publish *publish = op->publish;
-    sqlite3_stmt *add = dm_connection_at(connection, DM_STATEMENT_ADD_OWED_ENVELOPE);
-    bind_key(add, number);
-    dm_statement_bind_number(add, 2, publish->ts);
-    dm_statement_bind_text(add, 3, dm_store_op_text(op, publish->type));
-    dm_statement_bind_none(add, 4);
-    if (publish->payload.len)
-        dm_statement_bind_text(add, 4, dm_store_op_text(op, publish->payload));
-    return dm_statement_run(add);
-}
-
-static int add_targets(struct dm_connection *connection, const struct dm_store_op *op,
-                       sqlite3_int64 number)
-{
-    const struct dm_store_publish *publish = op->publish;
-    sqlite3_stmt *add = dm_connection_at(connection, DM_STATEMENT_ADD_TARGET);
-    int rc = SQLITE_OK;
-    for (uint32_t i = 0; i < publish->target_count && rc == SQLITE_OK; i++) {
-        bind_key(add, number);
-        dm_statement_bind_text(add, 2, dm_store_op_text(op, publish->targets[i]));
-        dm_statement_bind_number(add, 3, publish->durable);
-        rc = dm_statement_run(add);
-    }
-    return rc;
-}
-
-static int add(struct dm_connection *connection, struct dm_store_op *op)
-{
-    int rc = op->publish->durable ? check_owed(connection, op) : SQLITE_DONE;
-    if (rc != SQLITE_DONE)
-        return rc == SQLITE_ROW ? SQLITE_OK : rc;
-    rc = add_publish(connection, op);
-    sqlite3_int64 number = sqlite3_last_insert_rowid(connection->db);
-    if (rc == SQLITE_OK)
-        rc = add_tally(connection, op, number);
-    if (rc == SQLITE_OK && op->publish->durable)
-        rc = add_envelope(connection, op, number);
-    if (rc == SQLITE_OK)
-        rc = add_targets(connection, op, number);
-    op->publish->found = DM_RECORDED_NEW;
-    op->publish->number = (uint64_t)number;
-    return rc;
-}
-
-int dm_publish_record(struct dm_connection *connection, struct dm_store_op *op)
-{
-    struct dm_store_publish asked = *op->publish;
-    struct found found;
-    int rc = find(connection, op, &found);
-    if (rc == SQLITE_ROW && found.expires_at <= op->now) {
-        *op->publish = asked;
-        rc = forget_wholly(connection, found.number);
-        if (rc == SQLITE_OK)
-            rc = SQLITE_DONE;
-    }
-    if (rc == SQLITE_DONE)
-        return add(connection, op);
-    return rc == SQLITE_ROW ? SQLITE_OK : rc;
 }
 
 /* --- answering --- */
@@ -311,13 +188,13 @@ int dm_publish_count(struct dm_connection *connection, struct dm_store_op *op)
 int dm_publish_finish(struct dm_connection *connection, struct dm_store_op *op)
 {
     sqlite3_stmt *finish = dm_connection_at(connection, DM_STATEMENT_FINISH_PUBLISH);
-    struct found found;
+    struct dm_found_publish found;
     bind_counts(finish, op);
     dm_statement_bind_number(finish, 4, op->now + op->publish->retention);
     int rc = dm_statement_run(finish);
     op->publish->found = DM_RECORDED_NOT;
     if (rc == SQLITE_OK)
-        rc = find(connection, op, &found);
+        rc = dm_publish_find(connection, op, &found);
     if (rc != SQLITE_ROW)
         return rc == SQLITE_DONE ? SQLITE_OK : rc;
     return run_for(connection, DM_STATEMENT_FORGET_SETTLED, found.number);
@@ -325,10 +202,10 @@ int dm_publish_finish(struct dm_connection *connection, struct dm_store_op *op)
 
 int dm_publish_forget(struct dm_connection *connection, struct dm_store_op *op)
 {
-    struct found found;
-    int rc = find(connection, op, &found);
+    struct dm_found_publish found;
+    int rc = dm_publish_find(connection, op, &found);
     if (rc == SQLITE_ROW)
-        return forget_wholly(connection, found.number);
+        return dm_publish_forget_wholly(connection, found.number);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 

@@ -8,6 +8,19 @@
 #include "ports/store.h"
 #include "store/connection_priv.h"
 
+/* A row of `publish`, as FIND_PUBLISH has it. */
+struct dm_found_publish {
+    sqlite3_int64 number;
+    bool done;
+    uint64_t deadline, owed_until, expires_at; /* owed_until 0: nothing is owed */
+};
+
+/* SQLITE_ROW, and then `found` and op->publish tell of it; SQLITE_DONE; or an error. */
+int dm_publish_find(struct dm_connection *connection, struct dm_store_op *op,
+                    struct dm_found_publish *found) DM_MUST_CHECK;
+int dm_publish_forget_wholly(struct dm_connection *connection, sqlite3_int64 number) DM_MUST_CHECK;
+
+/* publish_record.c */
 int dm_publish_record(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 int dm_publish_count(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 int dm_publish_finish(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "ports/store_channel.h"
 #include "ports/store_publish.h"
 
 static bool column_uuid(sqlite3_stmt *statement, int column, struct dm_uuid *out)
@@ -53,13 +54,33 @@ bool dm_row_add_result(struct dm_store_op *op, sqlite3_stmt *row)
 
 bool dm_row_add_owed(struct dm_store_op *op, sqlite3_stmt *row)
 {
-    struct dm_slice type, payload;
+    struct dm_slice type, payload, channel;
     struct dm_store_owed owed = {.number = (uint64_t)sqlite3_column_int64(row, 0),
                                  .ts = (uint64_t)sqlite3_column_int64(row, 1)};
     if (!column_uuid(row, 2, &owed.envelope_id) || !column_text(row, 3, &type))
         return false;
     (void)!column_text(row, 4, &payload); /* NULL: none */
-    dm_store_page_add(op, &owed, type, payload);
+    (void)!column_text(row, 5, &channel);
+    dm_store_page_add(op, &owed, type, payload, channel);
+    return true;
+}
+
+bool dm_row_add_member(struct dm_store_op *op, sqlite3_stmt *row)
+{
+    struct dm_slice name;
+    if (!column_text(row, 0, &name))
+        return false;
+    dm_store_channel_add(op, name, (uint64_t)sqlite3_column_int64(row, 1));
+    return true;
+}
+
+bool dm_row_add_absent(struct dm_store_op *op, sqlite3_stmt *row)
+{
+    struct dm_slice user_id;
+    struct dm_uuid session_id;
+    if (!column_text(row, 0, &user_id) || !column_uuid(row, 1, &session_id))
+        return false;
+    dm_store_channel_add(op, user_id, dm_uuid_ms(&session_id));
     return true;
 }
 

@@ -322,6 +322,10 @@ static int look(struct dm_writer *writer)
     int rc = dm_connection_number(&writer->connection,
                                   dm_statement_sql(DM_STATEMENT_HOLDS_PUBLISHES), &holds);
     writer->holds_publishes = holds != 0;
+    if (rc == SQLITE_OK)
+        rc = dm_connection_number(&writer->connection,
+                                  dm_statement_sql(DM_STATEMENT_HOLDS_PRESENCE), &holds);
+    writer->holds_presence = holds != 0;
     return rc;
 }
 

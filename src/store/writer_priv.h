@@ -34,8 +34,8 @@ struct dm_writer {
     struct dm_checkpointer checkpointer;
     pthread_t thread;
     bool started;
-    bool holds_publishes; /* when it was opened */
-    _Atomic int state;    /* enum dm_writer_state; changed by the thread, read by any */
+    bool holds_publishes, holds_presence; /* when it was opened */
+    _Atomic int state; /* enum dm_writer_state; changed by the thread, read by any */
 
     /* the thread's alone, once it runs */
     struct dm_connection connection;
