@@ -246,12 +246,16 @@ static void see_to(struct dm_shard *shard, struct catch_up *at, const struct dm_
                    const struct dm_store_owed *row)
 {
     const struct session *session = session_at(shard, at->session);
-    struct dm_slice payload = row->payload.len ? dm_store_op_text(op, row->payload) : DM_NO_SLICE;
     at->after = row->number;
     if (dm_uuid_set_has(&at->sent, &row->envelope_id))
         return;
-    struct dm_envelope *envelope = dm_envelope_create(
-        &row->envelope_id, row->ts, dm_store_op_text(op, row->type), payload, DM_NO_SLICE);
+    const struct dm_envelope_draft draft = {
+        .id = row->envelope_id,
+        .ts = row->ts,
+        .type = dm_store_op_text(op, row->type),
+        .payload = row->payload.len ? dm_store_op_text(op, row->payload) : DM_NO_SLICE,
+    };
+    struct dm_envelope *envelope = dm_envelope_create(&draft);
     struct dm_filter_probe probe;
     dm_filter_probe_init(&probe, envelope);
     if (dm_session_takes(shard, session, &probe) && !took_before(at, row->number, &probe)) {

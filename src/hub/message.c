@@ -116,6 +116,12 @@ static bool answer_at_once(struct dm_shard *shard, uint32_t index, const struct 
     case DM_COMMAND_PUBLISH:
         dm_session_publish(shard, index, command);
         return true;
+    case DM_COMMAND_JOIN:
+    case DM_COMMAND_LEAVE:
+    case DM_COMMAND_WHISPER:
+    case DM_COMMAND_PRESENCE:
+        dm_answer(shard, session, command->ref, DM_ERR_NOT_YET, DM_NO_SLICE);
+        return true;
     case DM_COMMAND_ATTACH:
         if (command->attachment.len <= shard->options.limits.max_attachment)
             return false;

@@ -7,9 +7,14 @@
 void dm_publish_prepare(struct dm_shard *shard, struct dm_publish *publish,
                         const struct dm_publication *from, struct dm_slice principal)
 {
-    struct dm_uuid id = from->named ? from->id : dm_shard_mint(shard);
-    publish->envelope =
-        dm_envelope_create(&id, dm_shard_wall(shard), from->type, from->payload, DM_NO_SLICE);
+    const struct dm_envelope_draft draft = {
+        .id = from->named ? from->id : dm_shard_mint(shard),
+        .ts = dm_shard_wall(shard),
+        .type = from->type,
+        .payload = from->payload,
+        .channel = from->channel,
+    };
+    publish->envelope = dm_envelope_create(&draft);
     publish->targets = from->targets.ids;
     publish->target_count = from->targets.count;
     publish->timeout_ms = from->timeout_ms;

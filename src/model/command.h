@@ -17,6 +17,10 @@ enum dm_command_kind {
     DM_COMMAND_ATTACH,      /* `attachment` */
     DM_COMMAND_REFRESH,     /* `token` */
     DM_COMMAND_PUBLISH,     /* `body` */
+    DM_COMMAND_JOIN,        /* `channel` */
+    DM_COMMAND_LEAVE,       /* `channel` */
+    DM_COMMAND_WHISPER,     /* `channel`, or the one that its session is in; `payload` */
+    DM_COMMAND_PRESENCE,    /* `channel` */
     DM_COMMAND_PING,        /* answered, and wakes nothing */
     DM_COMMAND_REFUSED,     /* answered with `err`, and `why` where there is more to say */
 };
@@ -31,6 +35,8 @@ struct dm_command {
     struct dm_slice attachment; /* JSON; absent: from here on there is none */
     struct dm_slice token;      /* decoded; a secret */
     struct dm_slice body;       /* a JSON object with the fields of a publish */
+    struct dm_slice channel;    /* decoded, trimmed and valid; absent: it names none */
+    struct dm_slice payload;    /* JSON; absent: there is none */
     int err;
     struct dm_slice why; /* static storage */
 };

@@ -15,17 +15,20 @@ static struct dm_slice put(char **at, struct dm_slice text)
     return copy;
 }
 
-struct dm_envelope *dm_envelope_create(const struct dm_uuid *id, uint64_t ts, struct dm_slice type,
-                                       struct dm_slice payload, struct dm_slice label)
+struct dm_envelope *dm_envelope_create(const struct dm_envelope_draft *draft)
 {
-    size_t bytes = type.len + payload.len + label.len;
+    size_t bytes = draft->type.len + draft->payload.len + draft->label.len + draft->channel.len +
+                   draft->from.len;
     struct dm_envelope *envelope = dm_alloc(sizeof *envelope + bytes);
     char *at = envelope->bytes;
-    envelope->id = *id;
-    envelope->ts = ts;
-    envelope->type = put(&at, type);
-    envelope->payload = put(&at, payload);
-    envelope->label = put(&at, label);
+    envelope->id = draft->id;
+    envelope->ts = draft->ts;
+    envelope->type = put(&at, draft->type);
+    envelope->payload = put(&at, draft->payload);
+    envelope->label = put(&at, draft->label);
+    envelope->channel = put(&at, draft->channel);
+    envelope->from = put(&at, draft->from);
+    envelope->of_peers = draft->of_peers;
     atomic_init(&envelope->refs, 1);
     return envelope;
 }

@@ -7,6 +7,7 @@
 #define DM_MODEL_ENVELOPE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/slice.h"
@@ -18,13 +19,23 @@ struct dm_envelope {
     struct dm_slice type;    /* decoded (WTF-8), trimmed, not empty */
     struct dm_slice payload; /* JSON as it was published, byte for byte; absent: none */
     struct dm_slice label;   /* a caller's own id for dialects that show one; absent: none */
+    struct dm_slice channel; /* the channel that it was sent to; absent: it was sent to users */
+    struct dm_slice from;    /* the userId that it is from; absent: it is from a publisher */
+    bool of_peers;           /* a whisper or a presence event: the server's own types */
     _Atomic uint32_t refs;
     char bytes[]; /* what the slices point into */
 };
 
-/* Copies the three slices; the caller has the one reference. */
-struct dm_envelope *dm_envelope_create(const struct dm_uuid *id, uint64_t ts, struct dm_slice type,
-                                       struct dm_slice payload, struct dm_slice label);
+/* What an envelope is made of; each field as there. */
+struct dm_envelope_draft {
+    struct dm_uuid id;
+    uint64_t ts;
+    struct dm_slice type, payload, label, channel, from;
+    bool of_peers;
+};
+
+/* Copies the slices; the caller has the one reference. */
+struct dm_envelope *dm_envelope_create(const struct dm_envelope_draft *draft);
 struct dm_envelope *dm_envelope_retain(struct dm_envelope *envelope);
 void dm_envelope_release(struct dm_envelope *envelope);
 

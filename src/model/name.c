@@ -5,6 +5,7 @@
 #include "model/name.h"
 
 #include "base/check.h"
+#include "base/err.h"
 #include "base/index.h"
 #include "codec/utf8.h"
 #include "model/limits.h"
@@ -83,9 +84,65 @@ bool dm_user_id_valid(struct dm_slice id)
     return is_name(id, DM_USER_ID_MAX);
 }
 
+static const struct kind {
+    struct dm_slice type, prefix;
+} kinds[] = {
+    {DM_SLICE_INIT("private"), DM_SLICE_INIT("private-")},
+    {DM_SLICE_INIT("presence"), DM_SLICE_INIT("presence-")},
+};
+
+/* Who compares without case must not take a name for one that needs a grant, or the reverse. */
+static bool has_disguised_prefix(struct dm_slice name)
+{
+    for (size_t i = 0; i < DM_COUNT(kinds); i++) {
+        struct dm_slice prefix = kinds[i].prefix;
+        if (name.len >= prefix.len && !dm_slice_starts(name, prefix) &&
+            dm_slice_eq_nocase(dm_slice(name.at, prefix.len), prefix))
+            return true;
+    }
+    return false;
+}
+
 bool dm_name_valid(struct dm_slice name)
 {
-    return is_name(name, DM_CHANNEL_NAME_MAX);
+    return is_name(name, DM_CHANNEL_NAME_MAX) && !has_disguised_prefix(name);
+}
+
+bool dm_name_is_presence(struct dm_slice name)
+{
+    return dm_slice_starts(name, DM_SLICE("presence-"));
+}
+
+static const struct kind *kind_of(struct dm_slice name)
+{
+    for (size_t i = 0; i < DM_COUNT(kinds); i++)
+        if (dm_slice_starts(name, kinds[i].prefix))
+            return &kinds[i];
+    return NULL;
+}
+
+static const struct kind *kind_called(struct dm_slice type)
+{
+    for (size_t i = 0; i < DM_COUNT(kinds); i++)
+        if (dm_slice_eq(type, kinds[i].type))
+            return &kinds[i];
+    return NULL;
+}
+
+int dm_name_with_type(struct dm_slice name, struct dm_slice type, struct dm_buf *out)
+{
+    const struct kind *has = kind_of(name), *asked = kind_called(type);
+    if (type.at && !asked && !dm_slice_eq(type, DM_SLICE("public")))
+        return DM_ERR_INVALID_FIELD;
+    if (!dm_name_valid(name) || (asked && has && asked != has))
+        return DM_ERR_INVALID_NAME;
+    if (asked && !has) {
+        if (asked->prefix.len + name.len > DM_CHANNEL_NAME_MAX)
+            return DM_ERR_INVALID_NAME;
+        dm_buf_add_slice(out, asked->prefix);
+    }
+    dm_buf_add_slice(out, name);
+    return DM_OK;
 }
 
 uint32_t dm_slot_of(struct dm_slice user_id)

@@ -5,6 +5,7 @@
 #include "codec/json.h"
 #include "model/limits.h"
 #include "model/member.h"
+#include "model/name.h"
 
 static int wrong(struct dm_slice *why, const char *what)
 {
@@ -14,9 +15,15 @@ static int wrong(struct dm_slice *why, const char *what)
 
 static bool is_reserved(struct dm_slice type)
 {
-    return dm_slice_starts(type, DM_SLICE("$")) || dm_slice_starts(type, DM_SLICE("__")) ||
-           dm_slice_eq(type, DM_SLICE("presence.join")) ||
-           dm_slice_eq(type, DM_SLICE("presence.leave")) || dm_slice_eq(type, DM_SLICE("whisper"));
+    static const struct dm_slice reserved[] = {
+        DM_SLICE_INIT("presence.join"), DM_SLICE_INIT("presence.leave"),
+        DM_SLICE_INIT("presence:join"), DM_SLICE_INIT("presence:leave"),
+        DM_SLICE_INIT("whisper"),
+    };
+    for (size_t i = 0; i < DM_COUNT(reserved); i++)
+        if (dm_slice_eq(type, reserved[i]))
+            return true;
+    return dm_slice_starts(type, DM_SLICE("$")) || dm_slice_starts(type, DM_SLICE("__"));
 }
 
 int dm_type_check(struct dm_slice type, struct dm_slice *why)
@@ -41,24 +48,37 @@ static int read_one(struct dm_targets *targets, struct dm_slice object, struct d
     return err;
 }
 
-static int read_targets(struct dm_targets *targets, struct dm_slice object, uint32_t most,
-                        struct dm_slice *why)
+static int read_many(struct dm_targets *targets, struct dm_slice many, uint32_t most,
+                     struct dm_slice *why)
 {
-    struct dm_slice many = dm_member(object, "userIds");
-    if (dm_member_is(object, "channel")) {
-        *why = DM_SLICE("This version does not publish to channels yet");
-        return DM_ERR_NOT_YET;
-    }
-    if (!many.at)
-        return read_one(targets, object, why);
-    if (dm_member_is(object, "userId"))
-        return wrong(why, "Give either userId or userIds");
     int err = dm_targets_read(targets, many, most, why);
     if (!err && targets->invalid) {
         *why = DM_SLICE("userIds holds something that is not a valid name");
         return DM_ERR_INVALID_NAME;
     }
     return err;
+}
+
+static int read_channel(struct dm_publication *publication, struct dm_slice object)
+{
+    struct dm_slice name = dm_member_text(object, "channel", &publication->channel_text);
+    if (!dm_name_valid(name))
+        return DM_ERR_INVALID_CHANNEL;
+    publication->channel = name;
+    return DM_OK;
+}
+
+static int read_targets(struct dm_publication *publication, struct dm_slice object, uint32_t most,
+                        struct dm_slice *why)
+{
+    struct dm_slice many = dm_member(object, "userIds");
+    bool channel = dm_member_is(object, "channel");
+    if ((many.at != NULL) + channel + dm_member_is(object, "userId") > 1)
+        return wrong(why, "Give one of userId, userIds and channel");
+    if (channel)
+        return read_channel(publication, object);
+    return many.at ? read_many(&publication->targets, many, most, why)
+                   : read_one(&publication->targets, object, why);
 }
 
 static int read_type(struct dm_publication *publication, struct dm_slice object,
@@ -99,7 +119,7 @@ int dm_publication_read(struct dm_publication *publication, struct dm_slice obje
                         uint32_t max_targets, struct dm_slice *why)
 {
     uint64_t timeout_ms = 0;
-    int err = read_targets(&publication->targets, object, max_targets, why);
+    int err = read_targets(publication, object, max_targets, why);
     if (!err)
         err = read_type(publication, object, why);
     if (!err && !dm_member_number(object, "timeoutMs", DM_TIMEOUT_MS_MAX, DM_TIMEOUT_MS_DEFAULT,
@@ -131,6 +151,10 @@ void dm_publication_hash(const struct dm_publication *publication, unsigned char
     add_sized(&text, publication->payload);
     for (uint32_t i = 0; i < publication->targets.count; i++)
         add_sized(&text, publication->targets.ids[i]);
+    if (publication->channel.at) {
+        dm_buf_add_byte(&text, '#'); /* no userId begins so: its length comes first */
+        add_sized(&text, publication->channel);
+    }
     dm_sha256(dm_buf_slice(&text), out);
     dm_buf_dispose(&text);
 }
@@ -139,5 +163,6 @@ void dm_publication_dispose(struct dm_publication *publication)
 {
     dm_targets_dispose(&publication->targets);
     dm_buf_dispose(&publication->text);
+    dm_buf_dispose(&publication->channel_text);
     *publication = (struct dm_publication){0};
 }

@@ -11,15 +11,16 @@
 #include "model/targets.h"
 
 struct dm_publication {
-    struct dm_targets targets;
-    struct dm_slice type;    /* decoded; in `text`, or static */
-    struct dm_slice payload; /* JSON, in the object read; absent: none */
-    bool named;              /* it brought an envelopeId, */
-    struct dm_uuid id;       /* this one */
+    struct dm_targets targets; /* none where there is a channel */
+    struct dm_slice channel;   /* decoded, trimmed and valid; absent: it is for the targets */
+    struct dm_slice type;      /* decoded; in `text`, or static */
+    struct dm_slice payload;   /* JSON, in the object read; absent: none */
+    bool named;                /* it brought an envelopeId, */
+    struct dm_uuid id;         /* this one */
     bool durable;
     uint32_t timeout_ms;
     uint64_t ttl_ms;
-    struct dm_buf text;
+    struct dm_buf text, channel_text;
 };
 
 /* Into a zeroed publication, which is to be disposed of even after an error; `why` may then say

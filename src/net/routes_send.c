@@ -33,8 +33,14 @@ static int read_event(struct dm_request *request, struct dm_slice event,
     int err = dm_field_type(request, event, &type);
     if (err)
         return err;
-    struct dm_uuid id = dm_shard_mint(dm_loop_shard(request->loop));
-    *envelope = dm_envelope_create(&id, ts, type, dm_json_get(event, DM_SLICE("data")), label);
+    const struct dm_envelope_draft draft = {
+        .id = dm_shard_mint(dm_loop_shard(request->loop)),
+        .ts = ts,
+        .type = type,
+        .payload = dm_json_get(event, DM_SLICE("data")),
+        .label = label,
+    };
+    *envelope = dm_envelope_create(&draft);
     return DM_OK;
 }
 

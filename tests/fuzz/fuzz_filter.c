@@ -43,8 +43,8 @@ static bool naive_set_match(struct dm_slice saved, struct dm_slice type, struct 
 static void check_match(const struct dm_filter_set *set, struct dm_slice saved,
                         struct dm_slice type, struct dm_slice payload)
 {
-    struct dm_uuid id = {{0}};
-    struct dm_envelope *envelope = dm_envelope_create(&id, 0, type, payload, DM_NO_SLICE);
+    const struct dm_envelope_draft draft = {.type = type, .payload = payload};
+    struct dm_envelope *envelope = dm_envelope_create(&draft);
     struct dm_filter_probe probe;
     dm_filter_probe_init(&probe, envelope);
     bool does = dm_filter_set_matches(set, &probe);

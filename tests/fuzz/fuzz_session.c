@@ -381,11 +381,14 @@ static void published(struct dm_publish *publish, struct dm_shard *here)
 static void publish(struct world *world, struct dm_slice payload)
 {
     struct publishing *publishing = DM_NEW(struct publishing);
-    struct dm_uuid id = {{[6] = 0x70, [8] = 0x80, [15] = (uint8_t)world->publish_count}};
-    struct dm_slice type = DM_SLICE("message");
+    const struct dm_envelope_draft draft = {
+        .id = {{[6] = 0x70, [8] = 0x80, [15] = (uint8_t)world->publish_count}},
+        .ts = wall_ms(world),
+        .type = DM_SLICE("message"),
+        .payload = dm_json_valid(payload) ? payload : DM_NO_SLICE,
+    };
     publishing->publish = (struct dm_publish){
-        .envelope = dm_envelope_create(&id, wall_ms(world), type,
-                                       dm_json_valid(payload) ? payload : DM_NO_SLICE, DM_NO_SLICE),
+        .envelope = dm_envelope_create(&draft),
         .targets = &user,
         .target_count = 1,
         .timeout_ms = 3000,

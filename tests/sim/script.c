@@ -261,8 +261,13 @@ void script_publish(struct world *world, uint32_t from, uint32_t user, bool many
     struct dm_uuid id = dm_shard_mint(shard);
     dm_uuid_format(&id, publish->id);
     publish->ts = 1750000000000u + world->now_ms;
-    call->envelope = dm_envelope_create(&id, publish->ts, dm_slice_of(model_type(publish->type)),
-                                        dm_slice_of(model_payload(publish->payload)), DM_NO_SLICE);
+    const struct dm_envelope_draft draft = {
+        .id = id,
+        .ts = publish->ts,
+        .type = dm_slice_of(model_type(publish->type)),
+        .payload = dm_slice_of(model_payload(publish->payload)),
+    };
+    call->envelope = dm_envelope_create(&draft);
     call->targets = publish->names;
     call->target_count = publish->target_count;
     call->timeout_ms = publish->timeout_ms;

@@ -24,10 +24,9 @@ static bool matches(const char *filter, const char *type, struct dm_slice payloa
 {
     struct dm_filter_set set = {0};
     struct dm_filter_probe probe;
-    struct dm_uuid id = {{0}};
+    const struct dm_envelope_draft draft = {.type = dm_slice_of(type), .payload = payload};
     assert_true(add(&set, filter));
-    struct dm_envelope *envelope =
-        dm_envelope_create(&id, 0, dm_slice_of(type), payload, DM_NO_SLICE);
+    struct dm_envelope *envelope = dm_envelope_create(&draft);
     dm_filter_probe_init(&probe, envelope);
     bool does = dm_filter_set_matches(&set, &probe);
     assert_int_equal(dm_filter_set_matches(&set, &probe), does);
@@ -216,7 +215,6 @@ static void test_hostile_payload(void **state)
     (void)state;
     struct dm_buf payload = DM_BUF_INIT, text = DM_BUF_INIT;
     struct dm_filter_set set = {0};
-    struct dm_uuid id = {{0}};
     dm_buf_add_byte(&payload, '{');
     for (int i = 100000; i > 0; i--)
         dm_buf_printf(&payload, "\"%d\":\"\",", i);
@@ -227,8 +225,9 @@ static void test_hostile_payload(void **state)
                       i == 199 ? "yes" : "no");
         assert_true(dm_filter_set_add(&set, dm_buf_slice(&text), 200));
     }
-    struct dm_envelope *envelope =
-        dm_envelope_create(&id, 0, DM_SLICE("t"), dm_buf_slice(&payload), DM_NO_SLICE);
+    const struct dm_envelope_draft draft = {.type = DM_SLICE("t"),
+                                            .payload = dm_buf_slice(&payload)};
+    struct dm_envelope *envelope = dm_envelope_create(&draft);
     struct dm_filter_probe probe;
     uint64_t before = dm_clock_mono_ms();
     dm_filter_probe_init(&probe, envelope);

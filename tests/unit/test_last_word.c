@@ -299,10 +299,13 @@ static void an_end_is_said_again_while_the_user_wakes(void **state)
     struct dm_slice target = DM_SLICE("alice");
     setup(&rig);
     uint32_t session = open_session(&rig);
-    struct dm_uuid id = dm_shard_mint(rig.shard);
+    const struct dm_envelope_draft draft = {.id = dm_shard_mint(rig.shard),
+                                            .ts = rig.now,
+                                            .type = DM_SLICE("t"),
+                                            .payload = DM_SLICE("1")};
     struct dm_publish publish = {.targets = &target, .target_count = 1, .timeout_ms = 60000};
     publish.done = published;
-    publish.envelope = dm_envelope_create(&id, rig.now, DM_SLICE("t"), DM_SLICE("1"), DM_NO_SLICE);
+    publish.envelope = dm_envelope_create(&draft);
     dm_publish(rig.shard, &publish);
     while (rig.op_count)
         (void)come_back(&rig, DM_STORE_LOAD_USER, DM_OK);
@@ -316,7 +319,7 @@ static void an_end_is_said_again_while_the_user_wakes(void **state)
     turn(&rig, RETRY_MS);
     (void)come_back(&rig, DM_STORE_END_SESSION, DM_ERR_UNAVAILABLE);
     dm_store_op_add_session(load, &ended, DM_SLICE("native"), DM_SLICE("[]"), DM_NO_SLICE);
-    dm_store_op_add_pending(load, &id, &ended);
+    dm_store_op_add_pending(load, &draft.id, &ended);
     rig.ops[rig.op_count++] = load;
     (void)come_back(&rig, DM_STORE_LOAD_USER, DM_OK);
     turn(&rig, RETRY_MS); /* there is a newer word */

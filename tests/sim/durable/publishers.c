@@ -102,8 +102,11 @@ static void ask(struct world *world, uint32_t which, bool again)
         if (it->users & (1u << i))
             call->targets[publish->target_count++] = dm_slice_of(user_name(i));
     publish->targets = call->targets;
-    publish->envelope = dm_envelope_create(&it->id, world->now_ms, dm_slice_of(type),
-                                           DM_SLICE("{\"x\":1}"), DM_NO_SLICE);
+    const struct dm_envelope_draft draft = {.id = it->id,
+                                            .ts = world->now_ms,
+                                            .type = dm_slice_of(type),
+                                            .payload = DM_SLICE("{\"x\":1}")};
+    publish->envelope = dm_envelope_create(&draft);
     publish->timeout_ms = it->timeout_ms;
     publish->durable = it->durable;
     publish->repeatable = it->repeatable;

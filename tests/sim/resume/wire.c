@@ -173,8 +173,9 @@ void publish(struct world *world)
     call->next = world->calls;
     world->calls = call;
     dm_uuid_format(&id, world->last_envelope);
-    call->publish.envelope =
-        dm_envelope_create(&id, world->now_ms, DM_SLICE("message"), DM_SLICE("1"), DM_NO_SLICE);
+    const struct dm_envelope_draft draft = {
+        .id = id, .ts = world->now_ms, .type = DM_SLICE("message"), .payload = DM_SLICE("1")};
+    call->publish.envelope = dm_envelope_create(&draft);
     call->publish.targets = &call->target;
     call->publish.target_count = 1;
     call->publish.timeout_ms = rand_chance(&world->rand, 70) ? 3000 : 0;
