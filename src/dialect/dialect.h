@@ -13,6 +13,8 @@
 enum dm_dialect_id {
     DM_DIALECT_HOPEFLOW,
     DM_DIALECT_NATIVE,
+    DM_DIALECT_NOTIFIER,
+    DM_DIALECT_BROADCAST,
     DM_DIALECT_COUNT,
 };
 
@@ -30,6 +32,9 @@ struct dm_dialect {
     bool acks;          /* its clients acknowledge: a publish waits for them */
     bool needs_filters; /* without a filter a session takes nothing (else everything) */
     bool resumes;       /* its sessions outlive their sockets; their commands are answered */
+    bool same_for_all;  /* what it writes does not name who gets it: written once for all users */
+    bool hears_peers;   /* it takes whispers and presence events */
+    bool listens; /* a session is in one channel for its life, and takes what goes there only */
 
     /* Reads one whole message. Junk is DM_COMMAND_IGNORE. `scratch` may hold what the command
      * points to and must outlive it. */
@@ -37,7 +42,7 @@ struct dm_dialect {
                  struct dm_command *command);
 
     /* Appends the message that shows an envelope to a session of `user_id`; `again`: it may have
-     * been sent before. */
+     * been sent before, which only a dialect with acks shows. */
     void (*write)(const struct dm_envelope *envelope, struct dm_slice user_id, bool again,
                   struct dm_buf *out);
 
@@ -50,11 +55,20 @@ struct dm_dialect {
 
 extern const struct dm_dialect dm_dialect_hopeflow;
 extern const struct dm_dialect dm_dialect_native;
+extern const struct dm_dialect dm_dialect_notifier;
+extern const struct dm_dialect dm_dialect_broadcast;
 
-/* {envelopeId,type,userId,timestamp,redelivered?,payload?}, as hopeflow and native show an
- * envelope. */
-void dm_dialect_write_envelope(const struct dm_envelope *envelope, struct dm_slice user_id,
-                               bool again, struct dm_buf *out);
+/* The JSON object that a message is; absent: it is something else. */
+struct dm_slice dm_dialect_object(struct dm_slice message, bool binary);
+
+/* Has the object such a member, and is that a string which says exactly `text`? */
+bool dm_dialect_says(struct dm_slice object, struct dm_slice name, struct dm_slice text);
+
+/* What hopeflow and native show of an envelope, {envelopeId,type,userId,timestamp and
+ * ,redelivered?,payload?}: between the two a dialect may add its own. */
+void dm_dialect_begin_envelope(const struct dm_envelope *envelope, struct dm_slice user_id,
+                               struct dm_buf *out);
+void dm_dialect_end_envelope(const struct dm_envelope *envelope, bool again, struct dm_buf *out);
 
 const struct dm_dialect *dm_dialect_of(enum dm_dialect_id id);
 

@@ -4,7 +4,6 @@
  * envelope is {envelopeId,type,userId,timestamp,payload}, without a payload
  * key where there is no payload.
  */
-#include "base/clock.h"
 #include "codec/json.h"
 #include "codec/utf8.h"
 #include "dialect/dialect.h"
@@ -49,10 +48,8 @@ static void read_message(struct dm_slice message, bool binary, struct dm_buf *sc
         command->answer = DM_SLICE("pong");
         return;
     }
-    if (!dm_json_valid(message))
-        return;
-    struct dm_slice object = dm_json_value(message);
-    if (dm_json_kind(object) != DM_JSON_OBJECT)
+    struct dm_slice object = dm_dialect_object(message, binary);
+    if (!object.at)
         return;
     struct dm_slice type = dm_json_get(object, DM_SLICE("type"));
     if (dm_json_kind(type) != DM_JSON_STRING)
@@ -65,27 +62,11 @@ static void read_message(struct dm_slice message, bool binary, struct dm_buf *sc
         read_ack(object, scratch, command);
 }
 
-void dm_dialect_write_envelope(const struct dm_envelope *envelope, struct dm_slice user_id,
-                               bool again, struct dm_buf *out)
+static void write_envelope(const struct dm_envelope *envelope, struct dm_slice user_id, bool again,
+                           struct dm_buf *out)
 {
-    char time[DM_ISO_TIME_LEN];
-    dm_clock_iso(envelope->ts, time);
-    dm_buf_lit(out, "{\"envelopeId\":");
-    dm_json_add_uuid(out, &envelope->id);
-    dm_buf_lit(out, ",\"type\":");
-    dm_json_encode(out, envelope->type);
-    dm_buf_lit(out, ",\"userId\":");
-    dm_json_encode(out, user_id);
-    dm_buf_lit(out, ",\"timestamp\":\"");
-    dm_buf_add(out, time, sizeof time);
-    dm_buf_add_byte(out, '"');
-    if (again)
-        dm_buf_lit(out, ",\"redelivered\":true");
-    if (envelope->payload.at) {
-        dm_buf_lit(out, ",\"payload\":");
-        dm_buf_add_slice(out, envelope->payload);
-    }
-    dm_buf_add_byte(out, '}');
+    dm_dialect_begin_envelope(envelope, user_id, out);
+    dm_dialect_end_envelope(envelope, again, out);
 }
 
 const struct dm_dialect dm_dialect_hopeflow = {
@@ -93,5 +74,5 @@ const struct dm_dialect dm_dialect_hopeflow = {
     .acks = true,
     .needs_filters = true,
     .read = read_message,
-    .write = dm_dialect_write_envelope,
+    .write = write_envelope,
 };

@@ -7,6 +7,8 @@
 #include "codec/json.h"
 #include "codec/utf8.h"
 #include "dialect/dialect.h"
+#include "model/member.h"
+#include "model/name.h"
 
 enum { REF_MAX = 200 /* bytes of JSON */ };
 
@@ -93,11 +95,39 @@ static void read_ping(struct dm_slice object, struct dm_buf *scratch, struct dm_
     command->kind = DM_COMMAND_PING;
 }
 
-static void read_later(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
+/* The command is `kind` with a channel, or refused. */
+static void read_channel(struct dm_slice object, struct dm_buf *scratch, enum dm_command_kind kind,
+                         struct dm_command *command)
 {
-    (void)object;
-    (void)scratch;
-    refuse(command, DM_ERR_NOT_YET, DM_NO_SLICE);
+    struct dm_slice name = dm_member_text(object, "channel", scratch);
+    if (!dm_name_valid(name)) {
+        refuse(command, DM_ERR_INVALID_CHANNEL, DM_NO_SLICE);
+        return;
+    }
+    command->kind = kind;
+    command->channel = name;
+}
+
+static void read_join(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
+{
+    read_channel(object, scratch, DM_COMMAND_JOIN, command);
+}
+
+static void read_leave(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
+{
+    read_channel(object, scratch, DM_COMMAND_LEAVE, command);
+}
+
+static void read_whisper(struct dm_slice object, struct dm_buf *scratch, struct dm_command *command)
+{
+    read_channel(object, scratch, DM_COMMAND_WHISPER, command);
+    command->payload = dm_json_get(object, DM_SLICE("data"));
+}
+
+static void read_presence(struct dm_slice object, struct dm_buf *scratch,
+                          struct dm_command *command)
+{
+    read_channel(object, scratch, DM_COMMAND_PRESENCE, command);
 }
 
 static const struct {
@@ -111,10 +141,10 @@ static const struct {
     {DM_SLICE_INIT("ping"), read_ping},
     {DM_SLICE_INIT("publish"), read_publish},
     {DM_SLICE_INIT("refresh"), read_refresh},
-    {DM_SLICE_INIT("join"), read_later},
-    {DM_SLICE_INIT("leave"), read_later},
-    {DM_SLICE_INIT("whisper"), read_later},
-    {DM_SLICE_INIT("presence"), read_later},
+    {DM_SLICE_INIT("join"), read_join},
+    {DM_SLICE_INIT("leave"), read_leave},
+    {DM_SLICE_INIT("whisper"), read_whisper},
+    {DM_SLICE_INIT("presence"), read_presence},
 };
 
 /* A string or a number, to be echoed as it came; false where there is something else. */
@@ -150,13 +180,26 @@ static void read_message(struct dm_slice message, bool binary, struct dm_buf *sc
                          struct dm_command *command)
 {
     *command = (struct dm_command){.kind = DM_COMMAND_IGNORE};
-    struct dm_slice object = DM_NO_SLICE;
-    if (!binary && dm_json_valid(message))
-        object = dm_json_value(message);
-    if (object.at && dm_json_kind(object) == DM_JSON_OBJECT)
+    struct dm_slice object = dm_dialect_object(message, binary);
+    if (object.at)
         read_object(object, scratch, command);
     else
         refuse(command, DM_ERR_INVALID_JSON, DM_SLICE("A message must be a JSON object"));
+}
+
+static void write_envelope(const struct dm_envelope *envelope, struct dm_slice user_id, bool again,
+                           struct dm_buf *out)
+{
+    dm_dialect_begin_envelope(envelope, user_id, out);
+    if (envelope->channel.at) {
+        dm_buf_lit(out, ",\"channel\":");
+        dm_json_encode(out, envelope->channel);
+    }
+    if (envelope->from.at) {
+        dm_buf_lit(out, ",\"from\":");
+        dm_json_encode(out, envelope->from);
+    }
+    dm_dialect_end_envelope(envelope, again, out);
 }
 
 static void write_welcome(const struct dm_welcome *welcome, struct dm_buf *out)
@@ -198,8 +241,9 @@ const struct dm_dialect dm_dialect_native = {
     .name = "native",
     .acks = true,
     .resumes = true,
+    .hears_peers = true,
     .read = read_message,
-    .write = dm_dialect_write_envelope,
+    .write = write_envelope,
     .welcome = write_welcome,
     .answer = write_answer,
 };

@@ -1,6 +1,7 @@
 /* Names, and the slots that userIds hash to, which are on disk for ever. */
 #include "lib/unit.h"
 
+#include "base/err.h"
 #include "lib/bytes.h"
 #include "model/limits.h"
 #include "model/name.h"
@@ -65,6 +66,88 @@ static void test_invisible(void **state)
             fail_msg("not allowed in a name: U+%04X", allowed[i]);
 }
 
+static void test_prefixes(void **state)
+{
+    (void)state;
+    static const char *const refused[] = {"Private-x",  "PRIVATE-",  "privatE-x",
+                                          "PRESENCE-x", "Presence-", "presencE-x"};
+    static const char *const allowed[] = {
+        "private-",  "private-x", "presence-",   "presence-X", "privateer",         "Private",
+        "PRIVATE_x", "presences", "x-Private-x", "Presence",   "private-Presence-x"};
+    for (size_t i = 0; i < DM_COUNT(refused); i++) {
+        if (dm_name_valid(dm_slice_of(refused[i])))
+            fail_msg("a name: %s", refused[i]);
+        assert_true(dm_user_id_valid(dm_slice_of(refused[i])));
+    }
+    for (size_t i = 0; i < DM_COUNT(allowed); i++)
+        if (!dm_name_valid(dm_slice_of(allowed[i])))
+            fail_msg("no name: %s", allowed[i]);
+    assert_true(dm_name_is_presence(DM_SLICE("presence-x")));
+    assert_true(dm_name_is_presence(DM_SLICE("presence-")));
+    assert_false(dm_name_is_presence(DM_SLICE("presence")));
+    assert_false(dm_name_is_presence(DM_SLICE("private-presence-x")));
+    assert_false(dm_name_is_presence(DM_NO_SLICE));
+}
+
+static void test_type_beside_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *type, *out; /* NULL: none */
+        int err;
+    } cases[] = {
+        {"orders", NULL, "orders", DM_OK},
+        {"orders", "public", "orders", DM_OK},
+        {"orders", "private", "private-orders", DM_OK},
+        {"orders", "presence", "presence-orders", DM_OK},
+        {"private-orders", "private", "private-orders", DM_OK},
+        {"presence-orders", "presence", "presence-orders", DM_OK},
+        {"private-orders", "public", "private-orders", DM_OK},
+        {"presence-orders", NULL, "presence-orders", DM_OK},
+        {"private-orders", "presence", "", DM_ERR_INVALID_NAME},
+        {"presence-orders", "private", "", DM_ERR_INVALID_NAME},
+        {"private-", "presence", "", DM_ERR_INVALID_NAME},
+        {"orders", "", "", DM_ERR_INVALID_FIELD},
+        {"orders", "Private", "", DM_ERR_INVALID_FIELD},
+        {"orders", "private-", "", DM_ERR_INVALID_FIELD},
+        {"orders", "privateer", "", DM_ERR_INVALID_FIELD},
+        {"", "private", "", DM_ERR_INVALID_NAME},
+        {"..", "presence", "", DM_ERR_INVALID_NAME},
+        {".", NULL, "", DM_ERR_INVALID_NAME},
+        {"Private-x", "private", "", DM_ERR_INVALID_NAME},
+        {"PRESENCE-x", "public", "", DM_ERR_INVALID_NAME},
+        {"a\nb", "private", "", DM_ERR_INVALID_NAME},
+    };
+    for (size_t i = 0; i < DM_COUNT(cases); i++) {
+        struct dm_buf out = DM_BUF_INIT;
+        dm_buf_lit(&out, ">");
+        int err = dm_name_with_type(dm_slice_of(cases[i].name), dm_slice_of(cases[i].type), &out);
+        if (err != cases[i].err || strcmp(dm_buf_text(&out) + 1, cases[i].out) != 0)
+            fail_msg("%s, %s: %d, %s", cases[i].name, cases[i].type, err, dm_buf_text(&out));
+        dm_buf_dispose(&out);
+    }
+}
+
+static void test_type_makes_name_too_long(void **state)
+{
+    (void)state;
+    char text[DM_CHANNEL_NAME_MAX + 1];
+    struct dm_buf out = DM_BUF_INIT;
+    memset(text, 'n', sizeof text);
+    size_t most = DM_CHANNEL_NAME_MAX - strlen("presence-");
+    assert_int_equal(dm_name_with_type(dm_slice(text, most), DM_SLICE("presence"), &out), DM_OK);
+    assert_int_equal(out.len, DM_CHANNEL_NAME_MAX);
+    assert_true(dm_name_valid(dm_buf_slice(&out)));
+    dm_buf_clear(&out);
+    assert_int_equal(dm_name_with_type(dm_slice(text, most + 1), DM_SLICE("presence"), &out),
+                     DM_ERR_INVALID_NAME);
+    assert_int_equal(dm_name_with_type(dm_slice(text, sizeof text), DM_SLICE("public"), &out),
+                     DM_ERR_INVALID_NAME);
+    assert_int_equal(out.len, 0);
+    assert_int_equal(dm_name_with_type(dm_slice(text, most + 1), DM_SLICE("private"), &out), DM_OK);
+    dm_buf_dispose(&out);
+}
+
 /* Never change these: rows of old databases are under them. */
 static void test_slots_pinned(void **state)
 {
@@ -116,5 +199,7 @@ static void test_shards(void **state)
 }
 
 DM_UNIT_MAIN(cmocka_unit_test(test_lengths), cmocka_unit_test(test_shapes),
-             cmocka_unit_test(test_invisible), cmocka_unit_test(test_slots_pinned),
+             cmocka_unit_test(test_invisible), cmocka_unit_test(test_prefixes),
+             cmocka_unit_test(test_type_beside_name),
+             cmocka_unit_test(test_type_makes_name_too_long), cmocka_unit_test(test_slots_pinned),
              cmocka_unit_test(test_slots_spread), cmocka_unit_test(test_shards))
