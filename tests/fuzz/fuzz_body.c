@@ -102,10 +102,14 @@ static void check_publication(const struct dm_publication *publication)
 {
     struct dm_slice type = publication->type;
     unsigned char hash[DM_SHA256_LEN], again[DM_SHA256_LEN];
-    DM_CHECK(publication->targets.count >= 1 && publication->targets.invalid == 0);
+    DM_CHECK((publication->targets.count >= 1) != (publication->channel.at != NULL));
+    DM_CHECK(publication->targets.invalid == 0);
+    DM_CHECK(!publication->channel.at || dm_name_valid(publication->channel));
     DM_CHECK(type.len >= 1 && type.len <= DM_TYPE_MAX);
     DM_CHECK(!dm_slice_starts(type, DM_SLICE("$")) && !dm_slice_starts(type, DM_SLICE("__")));
     DM_CHECK(!dm_slice_eq(type, DM_SLICE("whisper")));
+    DM_CHECK(!dm_slice_eq(type, DM_SLICE("presence.join")));
+    DM_CHECK(!dm_slice_eq(type, DM_SLICE("presence:leave")));
     DM_CHECK(publication->timeout_ms <= DM_TIMEOUT_MS_MAX);
     DM_CHECK(publication->ttl_ms >= 1000 && publication->ttl_ms <= 1000ull * DM_TTL_SECONDS_MAX);
     DM_CHECK(!publication->payload.at || dm_json_valid(publication->payload));
@@ -118,16 +122,43 @@ static void read_publication(struct dm_slice object)
 {
     struct dm_publication publication = {0};
     struct dm_slice why = DM_NO_SLICE;
+    int given = dm_member_is(object, "userId") + dm_member_is(object, "userIds") +
+                dm_member_is(object, "channel");
     int err = dm_publication_read(&publication, object, TARGETS_MAX, &why);
     DM_CHECK(err == DM_OK || dm_err_status(err) == 400);
+    DM_CHECK(given == 1 || err == (given ? DM_ERR_INVALID_FIELD : DM_ERR_NO_TARGET));
+    DM_CHECK(err != DM_ERR_INVALID_FIELD || why.len);
     if (!err)
         check_publication(&publication);
     dm_publication_dispose(&publication);
 }
 
+/* The name that a type beside it makes is one, with that prefix and as it was behind it. */
+static void read_name(struct dm_slice object)
+{
+    struct dm_buf text = DM_BUF_INIT, type_text = DM_BUF_INIT, out = DM_BUF_INIT;
+    struct dm_slice name = dm_member_text(object, "channel", &text);
+    struct dm_slice type = dm_member_text(object, "type", &type_text);
+    int err = dm_name_with_type(name, type, &out);
+    struct dm_slice made = dm_buf_slice(&out);
+    DM_CHECK(err == DM_OK || err == DM_ERR_INVALID_FIELD || err == DM_ERR_INVALID_NAME);
+    DM_CHECK(dm_name_valid(made) == (err == DM_OK) && (err == DM_OK || !made.len));
+    if (!err) {
+        bool prefixed =
+            dm_slice_eq(type, DM_SLICE("private")) || dm_slice_eq(type, DM_SLICE("presence"));
+        DM_CHECK(!prefixed || (dm_slice_starts(made, type) && made.at[type.len] == '-'));
+        DM_CHECK(dm_slice_eq(dm_slice_from(made, made.len - name.len), name));
+        DM_CHECK(made.len == name.len || (prefixed && made.len == name.len + type.len + 1));
+    }
+    dm_buf_dispose(&out);
+    dm_buf_dispose(&type_text);
+    dm_buf_dispose(&text);
+}
+
 static void check(struct dm_slice object)
 {
     check_text(object, "userId");
+    check_text(object, "channel");
     check_text(object, "type");
     check_text(object, "id");
     check_text(object, "reason");
@@ -135,6 +166,7 @@ static void check(struct dm_slice object)
     check_number(object, "ts", 253402300799999.0);
     read_targets(object);
     read_publication(object);
+    read_name(object);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -12,6 +12,7 @@
 #include "codec/json.h"
 #include "codec/utf8.h"
 #include "dialect/dialect.h"
+#include "model/name.h"
 
 struct room {
     struct dm_slice message, scratch;
@@ -28,12 +29,22 @@ static void check_value(const struct room *room, struct dm_slice value)
     DM_CHECK(!value.at || (lies_in(value, room->message) && dm_json_valid(value)));
 }
 
+static void check_channel(const struct dm_dialect *dialect, const struct room *room,
+                          const struct dm_command *command)
+{
+    DM_CHECK(dialect->listens ? !command->channel.at
+                              : dialect->resumes && dm_name_valid(command->channel));
+    DM_CHECK(!command->channel.at || lies_in(command->channel, room->scratch));
+    DM_CHECK(!command->payload.at || command->kind == DM_COMMAND_WHISPER);
+}
+
 static void check_command(const struct dm_dialect *dialect, const struct room *room,
                           const struct dm_command *command)
 {
     check_value(room, command->ref);
     check_value(room, command->result);
     check_value(room, command->attachment);
+    check_value(room, command->payload);
     DM_CHECK(!command->ref.at || (dialect->resumes && command->ref.len <= 200));
     switch (command->kind) {
     case DM_COMMAND_FIXED:
@@ -54,6 +65,16 @@ static void check_command(const struct dm_dialect *dialect, const struct room *r
     case DM_COMMAND_PUBLISH:
         check_value(room, command->body);
         DM_CHECK(dialect->resumes && dm_json_kind(command->body) == DM_JSON_OBJECT);
+        return;
+    case DM_COMMAND_WHISPER:
+        DM_CHECK(dialect->hears_peers);
+        check_channel(dialect, room, command);
+        return;
+    case DM_COMMAND_JOIN:
+    case DM_COMMAND_LEAVE:
+    case DM_COMMAND_PRESENCE:
+        DM_CHECK(!dialect->listens);
+        check_channel(dialect, room, command);
         return;
     case DM_COMMAND_REFUSED:
     case DM_COMMAND_PING:
@@ -82,26 +103,111 @@ static struct dm_slice read_back(const struct dm_buf *written)
     return dm_json_value(text);
 }
 
+/* The member is there if and only if `text` is, and says it. */
+static void check_says(struct dm_slice object, const char *name, struct dm_slice text)
+{
+    DM_CHECK(text.at ? says(object, name, text) : !dm_json_get(object, dm_slice_of(name)).at);
+}
+
+/* The member is that JSON, byte for byte. */
+static void check_shows(struct dm_slice object, const char *name, struct dm_slice json)
+{
+    struct dm_slice shown = dm_json_get(object, dm_slice_of(name));
+    DM_CHECK((shown.at != NULL) == (json.at != NULL) && dm_slice_eq(shown, json));
+}
+
+static size_t count_members(struct dm_slice object)
+{
+    struct dm_json_walk walk = dm_json_walk(object);
+    struct dm_slice key, value;
+    size_t count = 0;
+    while (dm_json_next(&walk, &key, &value))
+        count++;
+    return count;
+}
+
+#define ID "01020304-0506-7008-8000-000000000000"
+
+static void check_hopeflow(const struct dm_envelope_draft *draft, struct dm_slice object,
+                           bool again, bool channels)
+{
+    check_says(object, "envelopeId", DM_SLICE(ID));
+    check_says(object, "type", draft->type);
+    check_says(object, "timestamp", DM_SLICE("2025-06-15T15:06:40.123Z"));
+    check_says(object, "channel", channels ? draft->channel : DM_NO_SLICE);
+    check_says(object, "from", channels ? draft->from : DM_NO_SLICE);
+    check_shows(object, "redelivered", again ? DM_SLICE("true") : DM_NO_SLICE);
+    check_shows(object, "payload", draft->payload);
+}
+
+static void check_notifier(const struct dm_envelope_draft *draft, struct dm_slice object)
+{
+    check_says(object, "type", draft->type);
+    check_says(object, "id", draft->label.at ? draft->label : DM_SLICE(ID));
+    check_says(object, "channel", draft->channel);
+    check_shows(object, "ts", DM_SLICE("1750000000123"));
+    check_shows(object, "data", draft->payload);
+    DM_CHECK(count_members(object) ==
+             3u + (draft->channel.at != NULL) + (draft->payload.at != NULL));
+}
+
+static void check_broadcast(const struct dm_envelope_draft *draft, struct dm_slice object)
+{
+    struct dm_slice event = draft->type;
+    if (dm_slice_eq(event, DM_SLICE("presence.join")))
+        event = DM_SLICE("presence:join");
+    else if (dm_slice_eq(event, DM_SLICE("presence.leave")))
+        event = DM_SLICE("presence:leave");
+    check_says(object, "event", event);
+    check_shows(object, "data", draft->payload.at ? draft->payload : DM_SLICE("{}"));
+    DM_CHECK(count_members(object) == 2);
+}
+
+static void check_written(enum dm_dialect_id id, const struct dm_envelope_draft *draft,
+                          struct dm_slice user, bool again, struct dm_slice object)
+{
+    switch (id) {
+    case DM_DIALECT_HOPEFLOW:
+    case DM_DIALECT_NATIVE:
+        check_says(object, "userId", user);
+        check_hopeflow(draft, object, again, id == DM_DIALECT_NATIVE);
+        return;
+    case DM_DIALECT_NOTIFIER:
+        check_notifier(draft, object);
+        return;
+    case DM_DIALECT_BROADCAST:
+        check_broadcast(draft, object);
+        return;
+    case DM_DIALECT_COUNT:
+        break;
+    }
+    DM_CHECK(id < DM_DIALECT_COUNT);
+}
+
 /* The payload and the type go through as they are; the type may be any text, a lone surrogate too.
  */
-static void check_envelope(const struct dm_dialect *dialect, struct dm_slice payload,
-                           struct dm_slice type, struct dm_slice user)
+static void check_envelope(enum dm_dialect_id id, struct dm_slice payload, struct dm_slice type,
+                           struct dm_slice user)
 {
-    const struct dm_uuid id = {{1, 2, 3, 4, 5, 6, 0x70, 8, 0x80}};
-    struct dm_envelope *envelope = dm_envelope_create(&id, 1750000000123, type, payload, user);
-    struct dm_buf out = DM_BUF_INIT;
-    bool again = type.len % 2;
+    const struct dm_dialect *dialect = dm_dialect_of(id);
+    const struct dm_envelope_draft draft = {
+        .id = {{1, 2, 3, 4, 5, 6, 0x70, 8, 0x80}},
+        .ts = 1750000000123,
+        .type = type,
+        .payload = payload.at ? dm_json_value(payload) : payload,
+        .label = type.len % 3 ? user : DM_NO_SLICE,
+        .channel = type.len % 5 ? type : DM_NO_SLICE,
+        .from = type.len % 7 ? DM_NO_SLICE : user,
+    };
+    struct dm_envelope *envelope = dm_envelope_create(&draft);
+    struct dm_buf out = DM_BUF_INIT, other = DM_BUF_INIT;
+    bool again = dialect->acks && type.len % 2;
     dialect->write(envelope, user, again, &out);
-    struct dm_slice object = read_back(&out);
-    struct dm_slice said = dm_json_get(object, DM_SLICE("redelivered"));
-    DM_CHECK(again ? dm_slice_eq(said, DM_SLICE("true")) : !said.at);
-    DM_CHECK(says(object, "envelopeId", DM_SLICE("01020304-0506-7008-8000-000000000000")));
-    DM_CHECK(says(object, "timestamp", DM_SLICE("2025-06-15T15:06:40.123Z")));
-    DM_CHECK(says(object, "type", type) && says(object, "userId", user));
-    struct dm_slice shown = dm_json_get(object, DM_SLICE("payload"));
-    DM_CHECK((shown.at != NULL) == (payload.at != NULL));
-    DM_CHECK(!payload.at || dm_slice_eq(shown, dm_json_value(payload)));
+    check_written(id, &draft, user, again, read_back(&out));
+    dialect->write(envelope, DM_SLICE("another"), again, &other);
+    DM_CHECK(dm_slice_eq(dm_buf_slice(&out), dm_buf_slice(&other)) == dialect->same_for_all);
     dm_buf_dispose(&out);
+    dm_buf_dispose(&other);
     dm_envelope_release(envelope);
 }
 
@@ -125,11 +231,13 @@ static void check_answers(const struct dm_dialect *dialect, const struct dm_comm
     dm_buf_dispose(&out);
 }
 
-/* What the message has as its type, if it has one: decoded, and trimmed as routes do. */
+/* What the message has as its type or event, if it has one: decoded, and trimmed as routes do. */
 static struct dm_slice type_of(struct dm_slice payload, struct dm_buf *text)
 {
     if (payload.at && dm_json_kind(dm_json_value(payload)) == DM_JSON_OBJECT) {
         struct dm_slice type = dm_json_get(dm_json_value(payload), DM_SLICE("type"));
+        if (!type.at)
+            type = dm_json_get(dm_json_value(payload), DM_SLICE("event"));
         if (dm_json_kind(type) == DM_JSON_STRING)
             dm_json_decode(text, type);
     }
@@ -137,8 +245,9 @@ static struct dm_slice type_of(struct dm_slice payload, struct dm_buf *text)
     return trimmed.len ? trimmed : DM_SLICE("message");
 }
 
-static void check(const struct dm_dialect *dialect, struct dm_slice message, bool binary)
+static void check(enum dm_dialect_id id, struct dm_slice message, bool binary)
 {
+    const struct dm_dialect *dialect = dm_dialect_of(id);
     struct dm_command command;
     struct dm_buf scratch = DM_BUF_INIT, text = DM_BUF_INIT;
     dialect->read(message, binary, &scratch, &command);
@@ -146,7 +255,7 @@ static void check(const struct dm_dialect *dialect, struct dm_slice message, boo
     check_command(dialect, &room, &command);
     struct dm_slice payload = dm_json_valid(message) ? message : DM_NO_SLICE;
     struct dm_slice type = type_of(payload, &text);
-    check_envelope(dialect, payload, type, DM_SLICE("zo\xc3\xab \"x\""));
+    check_envelope(id, payload, type, DM_SLICE("zo\xc3\xab \"x\""));
     if (dialect->resumes)
         check_answers(dialect, &command, type);
     dm_buf_dispose(&scratch);
@@ -164,7 +273,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (enum dm_dialect_id id = 0; id < DM_DIALECT_COUNT; id++) {
         DM_CHECK(dm_dialect_named(dm_slice_of(dm_dialect_of(id)->name)) == id);
         if (binary || dm_utf8_valid(message)) /* the burrow sees to that */
-            check(dm_dialect_of(id), message, binary);
+            check(id, message, binary);
     }
     free(copy);
     return 0;

@@ -163,6 +163,11 @@ static void notifier_shows_an_event(void **state)
     expect_again(DM_DIALECT_NOTIFIER, &draft, true,
                  "{\"type\":\"inbox \\\"x\\\"\",\"data\":{ \"n\" : 1.50e0 },\"id\":\"" ID
                  "\",\"ts\":1750000000123}");
+    draft.channel = DM_SLICE("c");
+    draft.payload = DM_NO_SLICE;
+    expect(DM_DIALECT_NOTIFIER, &draft,
+           "{\"type\":\"inbox \\\"x\\\"\",\"id\":\"" ID
+           "\",\"ts\":1750000000123,\"channel\":\"c\"}");
     draft.payload = DM_SLICE("null");
     draft.label = DM_SLICE("a\"b\n");
     draft.channel = DM_SLICE("caf\xc3\xa9 \\");
