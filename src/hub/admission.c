@@ -53,6 +53,7 @@ void dm_admission_dispose(struct dm_admission *admission)
 {
     dm_store_op_destroy(admission->row);
     admission->row = NULL;
+    dm_buf_dispose(&admission->claims);
 }
 
 void dm_session_admit(struct dm_shard *shard, struct dm_admission *admission)
@@ -97,6 +98,7 @@ void dm_session_withdraw(struct dm_shard *shard, const struct dm_admission *admi
     }
     struct dm_admission *order = dm_memdup(admission, sizeof *admission);
     order->row = NULL;
+    order->claims = (struct dm_buf)DM_BUF_INIT;
     order->mail.run = withdraw;
     shard->ports.post.send(shard->ports.post.self, owner, &order->mail);
 }

@@ -254,6 +254,7 @@ static void see_to(struct dm_shard *shard, struct catch_up *at, const struct dm_
         .ts = row->ts,
         .type = dm_store_op_text(op, row->type),
         .payload = row->payload.len ? dm_store_op_text(op, row->payload) : DM_NO_SLICE,
+        .channel = row->channel.len ? dm_store_op_text(op, row->channel) : DM_NO_SLICE,
     };
     struct dm_envelope *envelope = dm_envelope_create(&draft);
     struct dm_filter_probe probe;

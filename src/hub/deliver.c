@@ -1,13 +1,13 @@
 /*
  * The owner's half of a publish, going out: which sessions take it, and what
- * they are sent.
+ * they are sent. What is for a channel: channel_deliver.c.
  */
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "hub/hub_priv.h"
 
-/* A target of a part whose user is waking. */
+/* A user of a part that is waking; `target`: NO_TARGET where it is one as a member. */
 struct wait {
     struct dm_list link;
     uint32_t part, target;
@@ -20,16 +20,23 @@ struct frames {
     struct dm_wire *wires[DM_DIALECT_COUNT];
 };
 
-static struct dm_wire *frame_for(struct dm_shard *shard, struct frames *frames,
-                                 enum dm_dialect_id dialect, const struct dm_envelope *envelope,
-                                 const struct user *user)
+static struct dm_wire *encode(struct dm_shard *shard, enum dm_dialect_id dialect,
+                              const struct dm_envelope *envelope, struct dm_slice user_id)
 {
-    if (!frames->wires[dialect]) {
-        dm_buf_clear(&shard->text);
-        dm_dialect_of(dialect)->write(envelope, dm_user_id(user), false, &shard->text);
-        frames->wires[dialect] = dm_wire_create(DM_OP_TEXT, dm_buf_slice(&shard->text));
-    }
-    return frames->wires[dialect];
+    dm_buf_clear(&shard->text);
+    dm_dialect_of(dialect)->write(envelope, user_id, false, &shard->text);
+    return dm_wire_create(DM_OP_TEXT, dm_buf_slice(&shard->text));
+}
+
+/* One that names no user is the part's, and good for all of them. */
+static struct dm_wire *frame_for(struct dm_shard *shard, struct part *part, struct frames *frames,
+                                 enum dm_dialect_id dialect, const struct user *user)
+{
+    bool same = dm_dialect_of(dialect)->same_for_all;
+    struct dm_wire **wire = same ? &part->wires[dialect] : &frames->wires[dialect];
+    if (!*wire)
+        *wire = encode(shard, dialect, part->envelope, dm_user_id(user));
+    return *wire;
 }
 
 bool dm_session_takes_all(const struct session *session)
@@ -40,7 +47,7 @@ bool dm_session_takes_all(const struct session *session)
 bool dm_session_takes(const struct dm_shard *shard, const struct session *session,
                       struct dm_filter_probe *probe)
 {
-    if (session->flags & SESSION_GONE)
+    if ((session->flags & SESSION_GONE) || dm_dialect_of(session->dialect)->listens)
         return false;
     if (!(session->flags & SESSION_FILTERED))
         return dm_session_takes_all(session);
@@ -66,6 +73,25 @@ static void await(struct dm_shard *shard, uint32_t session, uint32_t part, uint3
     part_at(shard, part)->awaited++;
 }
 
+/* What is of peers only some dialects can show; and it goes to others than who caused it. */
+static bool is_for(const struct part *part, const struct session *session)
+{
+    const struct dm_publish *publish = part->scatter->publish;
+    return (!part->envelope->of_peers || dm_dialect_of(session->dialect)->hears_peers) &&
+           !dm_uuid_eq(&publish->except_session, &session->id);
+}
+
+void dm_deliver_to_listener(struct dm_shard *shard, struct part *part, uint32_t index)
+{
+    const struct session *session = session_at(shard, index);
+    if (!is_for(part, session))
+        return;
+    send(shard, index, part,
+         frame_for(shard, part, NULL, session->dialect, user_at(shard, session->user)));
+    part->delivered++;
+    dm_metrics_add(shard->metrics, DM_METRIC_DELIVERIES, 1);
+}
+
 /* The user is awake, or no session of it needs its state. */
 static void deliver(struct dm_shard *shard, uint32_t part_index, uint32_t user_index)
 {
@@ -76,9 +102,9 @@ static void deliver(struct dm_shard *shard, uint32_t part_index, uint32_t user_i
     uint32_t delivery = 0, sent = 0;
     for (uint32_t i = user->first_session; i; i = session_at(shard, i)->next) {
         struct session *session = session_at(shard, i);
-        if (!dm_session_takes(shard, session, &part->probe))
+        if (!dm_session_takes(shard, session, &part->probe) || !is_for(part, session))
             continue;
-        send(shard, i, part, frame_for(shard, &frames, session->dialect, part->envelope, user));
+        send(shard, i, part, frame_for(shard, part, &frames, session->dialect, user));
         sent++;
         if (!dm_dialect_of(session->dialect)->acks)
             continue;
@@ -94,7 +120,7 @@ static void deliver(struct dm_shard *shard, uint32_t part_index, uint32_t user_i
 
 /* --- scatters --- */
 
-static void send_back(struct dm_shard *shard, uint32_t part_index)
+void dm_part_send_back(struct dm_shard *shard, uint32_t part_index)
 {
     struct part *part = part_at(shard, part_index);
     struct scatter *scatter = part->scatter;
@@ -103,6 +129,10 @@ static void send_back(struct dm_shard *shard, uint32_t part_index)
     scatter->awaited = part->awaited;
     scatter->part = part->first_delivery ? part_index : 0;
     part->scatter = NULL;
+    for (unsigned dialect = 0; dialect < DM_DIALECT_COUNT; dialect++) {
+        dm_wire_release(part->wires[dialect]);
+        part->wires[dialect] = NULL;
+    }
     dm_filter_probe_dispose(&part->probe); /* unpacked it is larger than the envelope */
     dm_part_free_if_done(shard, part_index);
     dm_scatter_back(shard, scatter);
@@ -130,12 +160,9 @@ static void wait_for_wake(struct dm_shard *shard, uint32_t part, uint32_t target
     part_at(shard, part)->waking++;
 }
 
-static void deliver_or_wait(struct dm_shard *shard, uint32_t part, uint32_t target)
+void dm_deliver_to_user(struct dm_shard *shard, uint32_t part, uint32_t index, uint32_t target)
 {
     const struct dm_publish *publish = part_at(shard, part)->scatter->publish;
-    uint32_t index = dm_user_find(shard, publish->targets[target]);
-    if (!index)
-        return;
     const struct user *user = user_at(shard, index);
     if (user->state == USER_ASLEEP && !needs_state(shard, user, publish->timeout_ms > 0)) {
         deliver(shard, part, index);
@@ -157,7 +184,7 @@ static void note_plain(struct dm_shard *shard, const struct dm_uuid *id)
     *dm_plain_place(shard, id) = *id;
 }
 
-static uint32_t part_create(struct dm_shard *shard, struct scatter *scatter)
+uint32_t dm_part_create(struct dm_shard *shard, struct scatter *scatter)
 {
     uint32_t index = dm_slab_take(&shard->parts);
     struct part *part = part_at(shard, index);
@@ -176,16 +203,28 @@ static uint32_t part_create(struct dm_shard *shard, struct scatter *scatter)
     return index;
 }
 
-void dm_scatter_deliver(struct dm_shard *shard, struct scatter *scatter)
+void dm_deliver_to_targets(struct dm_shard *shard, uint32_t part)
 {
-    uint32_t part = part_create(shard, scatter);
+    const struct scatter *scatter = part_at(shard, part)->scatter;
     uint32_t target = scatter->first_target;
     while (target != NO_TARGET) {
-        deliver_or_wait(shard, part, target);
+        uint32_t user = dm_user_find(shard, scatter->publish->targets[target]);
+        if (user)
+            dm_deliver_to_user(shard, part, user, target);
         target = scatter->next_target ? scatter->next_target[target] : NO_TARGET;
     }
+}
+
+void dm_scatter_deliver(struct dm_shard *shard, struct scatter *scatter)
+{
+    if (scatter->publish->channel.at) {
+        dm_channel_deliver(shard, scatter);
+        return;
+    }
+    uint32_t part = dm_part_create(shard, scatter);
+    dm_deliver_to_targets(shard, part);
     if (part_at(shard, part)->waking == 0)
-        send_back(shard, part);
+        dm_part_send_back(shard, part);
 }
 
 /* What is durable comes when the user can be loaded again: behind it what is published meanwhile.
@@ -204,7 +243,7 @@ static void fail_target(struct dm_shard *shard, uint32_t user, const struct wait
     scatter->failed = true;
     if (scatter->publish->durable)
         owe(shard, user, scatter->publish->number);
-    if (scatter->publish->target_errs)
+    if (scatter->publish->target_errs && wait->target != NO_TARGET)
         scatter->publish->target_errs[wait->target] = err;
 }
 
@@ -228,7 +267,7 @@ void dm_deliver_waiting(struct dm_shard *shard, uint32_t user, int err)
     while ((link = dm_list_shift(&done)) != NULL) {
         struct wait *wait = DM_CONTAINER(link, struct wait, link);
         if (--part_at(shard, wait->part)->waking == 0)
-            send_back(shard, wait->part);
+            dm_part_send_back(shard, wait->part);
         free(wait);
     }
 }

@@ -32,9 +32,27 @@ struct dm_shard {
     struct words words;
     uint32_t endings;        /* users whose sessions were all ended */
     uint64_t expire_at;      /* when rows of sessions past their window go; 0: none is known */
+    struct dm_buf drops;     /* uint64_t: when windows end that others wait for, in order; */
+    size_t drops_seen;       /* those before have */
     uint64_t store_retry_at; /* after a failed save: no other before this */
     uint32_t ops_out;        /* operations at the store */
     uint32_t evicted_since_trim;
+
+    struct dm_slab channels;              /* struct channel */
+    struct dm_index channel_index;        /* name to struct channel */
+    struct dm_slab listeners;             /* struct listener */
+    struct dm_index listener_index;       /* session to struct listener */
+    struct dm_list rosters;               /* READY ones, least recently used first */
+    uint32_t roster_weight;               /* of all of them, as max_awake counts it */
+    struct dm_slab claims;                /* struct claims */
+    struct dm_index claims_index;         /* session to struct claims */
+    struct dm_list askings[ASKING_LISTS]; /* struct asking, by session */
+    uint32_t asking_count;
+    bool holds_presence;  /* some user of this shard may be a member of a presence channel */
+    struct dm_list looks; /* struct look, that wait for the store */
+    uint32_t looks_waiting;
+    uint64_t look_again_at;
+    bool ending; /* all sessions are closed: nobody is told who goes */
 
     struct dm_slab catch_ups; /* struct catch_up */
     struct dm_index catch_up_index;
@@ -86,6 +104,14 @@ static inline struct part *part_at(const struct dm_shard *shard, uint32_t index)
 {
     return dm_slab_at(&shard->parts, index);
 }
+static inline struct channel *channel_at(const struct dm_shard *shard, uint32_t index)
+{
+    return dm_slab_at(&shard->channels, index);
+}
+static inline struct listener *listener_at(const struct dm_shard *shard, uint32_t index)
+{
+    return dm_slab_at(&shard->listeners, index);
+}
 static inline struct coordination *coordination_at(const struct dm_shard *shard, uint32_t index)
 {
     return dm_slab_at(&shard->coordinations, index);
@@ -99,8 +125,9 @@ static inline struct dm_uuid *dm_plain_place(const struct dm_shard *shard, const
 
 /* user.c */
 struct dm_slice dm_user_id(const struct user *user);
-void dm_user_free_id(struct user *user);
 uint32_t dm_user_find(const struct dm_shard *shard, struct dm_slice user_id); /* 0: nobody */
+uint32_t dm_user_find_hashed(const struct dm_shard *shard, uint64_t hash,
+                             struct dm_slice user_id); /* the same, its hash at hand */
 uint64_t dm_user_hash(const struct dm_shard *shard, uint32_t user);
 uint32_t dm_user_find_hash(const struct dm_shard *shard, uint64_t hash); /* 0: nobody */
 uint32_t dm_user_find_or_add(struct dm_shard *shard, struct dm_slice user_id);
@@ -120,8 +147,65 @@ uint32_t dm_session_add(struct dm_shard *shard, uint32_t user, const struct dm_u
 void dm_session_let_publish(struct dm_shard *shard, uint32_t session, bool may);
 void dm_session_attach(struct session_state *state, struct dm_slice attachment); /* a copy */
 void dm_session_send_text(struct dm_shard *shard, uint32_t sock, struct dm_slice text);
+void dm_session_expel(struct dm_shard *shard, uint32_t session,
+                      struct dm_slice reason); /* closed with 4403 */
 uint32_t dm_user_close_sessions(struct dm_shard *shard, uint32_t user, int code,
                                 struct dm_slice reason);
+
+/* claims.c */
+void dm_claims_set(struct dm_shard *shard, uint32_t session,
+                   struct dm_slice json); /* empty: none */
+struct dm_slice dm_claims_of(const struct dm_shard *shard, uint32_t session);
+void dm_claims_dispose(struct dm_shard *shard);
+
+/* channel.c: this shard's parts, and who listens to them */
+struct dm_slice dm_channel_name(const struct channel *channel);
+uint32_t dm_channel_find(const struct dm_shard *shard, struct dm_slice name); /* 0: none */
+uint32_t dm_channel_find_or_add(struct dm_shard *shard, struct dm_slice name);
+void dm_channel_free_if_unused(struct dm_shard *shard, uint32_t channel);
+uint32_t dm_channel_coordinator(const struct dm_shard *shard, struct dm_slice name); /* shard */
+void dm_channels_dispose(struct dm_shard *shard);
+void dm_listener_add(struct dm_shard *shard, uint32_t session, struct dm_slice channel);
+void dm_listener_remove(struct dm_shard *shard, uint32_t session);            /* if it is one */
+uint32_t dm_listener_channel(const struct dm_shard *shard, uint32_t session); /* 0: it is none */
+bool dm_user_listens(const struct dm_shard *shard, uint32_t user, struct dm_slice channel);
+void dm_user_close_listeners(struct dm_shard *shard, struct dm_slice user_id,
+                             struct dm_slice channel);
+void dm_channel_close_listeners(struct dm_shard *shard, struct dm_slice channel);
+
+/* roster.c: true: it is ready, and stays so until this turn's end; else `wait` goes on when it is,
+ * or with an error, behind all that waits already */
+bool dm_roster_need(struct dm_shard *shard, uint32_t channel,
+                    struct roster_wait *wait) DM_MUST_CHECK;
+bool dm_roster_is_awaited(const struct dm_shard *shard, uint32_t channel); /* 0 is fine */
+uint32_t dm_roster_count(const struct roster *roster);
+const struct member *dm_roster_members(const struct roster *roster);
+const struct member *dm_roster_find(const struct dm_shard *shard, const struct roster *roster,
+                                    struct dm_slice user_id); /* NULL: no member */
+void dm_roster_change(struct dm_shard *shard, struct dm_slice channel, struct dm_slice user_id,
+                      bool joined, uint64_t since); /* as the store has it by now */
+void dm_roster_doubt(struct dm_shard *shard, struct dm_slice channel); /* it may be otherwise */
+void dm_roster_dispose(struct dm_shard *shard, struct channel *channel);
+uint64_t dm_roster_tick(struct dm_shard *shard, uint64_t now);
+
+/* presence.c */
+struct look;
+void dm_presence_expect(struct dm_shard *shard); /* a user of this shard joins a presence channel */
+void dm_presence_came(struct dm_shard *shard, uint32_t session); /* it is new */
+/* Before it leaves its user's list, and once its row says what is to become of it. */
+struct look *dm_presence_goes(struct dm_shard *shard, uint32_t session); /* NULL: nobody minds */
+void dm_presence_went(struct dm_shard *shard, struct look *look);        /* NULL is fine */
+void dm_presence_may_have_gone(struct dm_shard *shard, struct dm_slice user_id); /* from afar */
+void dm_presence_announce(struct dm_shard *shard, struct dm_slice channel, struct dm_slice user_id,
+                          bool came, uint64_t since);
+void dm_presence_describe(struct dm_buf *out, struct dm_slice user_id,
+                          uint64_t since); /* 0: none is told */
+uint64_t dm_presence_tick(struct dm_shard *shard, uint64_t now);
+void dm_presence_dispose(struct dm_shard *shard);
+
+/* channel_commands.c */
+bool dm_channel_command_waits(struct dm_shard *shard, uint32_t session, enum dm_command_kind kind);
+void dm_channel_command(struct dm_shard *shard, uint32_t session, const struct dm_command *command);
 
 /* admission.c */
 void dm_admission_answer(struct dm_shard *shard, struct dm_admission *admission);
@@ -132,6 +216,8 @@ void dm_shard_submit(struct dm_shard *shard, struct dm_store_op *op);
 void dm_store_op_done(struct dm_mail *mail, struct dm_shard *shard); /* and nothing comes of it */
 void dm_shard_forget_rows(struct dm_shard *shard, enum dm_store_kind kind,
                           const struct dm_uuid *envelope_id, const struct dm_uuid *session_id);
+
+void dm_shard_slots(const struct dm_shard *shard, uint32_t *first, uint32_t *last); /* its own */
 
 /* resume.c: sessions that outlive their sockets */
 void dm_resume_begin(struct dm_shard *shard, struct dm_admission *admission); /* asks the store */
@@ -144,6 +230,7 @@ void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission
 void dm_resume_end_user(struct dm_shard *shard, struct dm_slice user_id,
                         void (*done)(void *context, int err, struct dm_shard *shard),
                         void *context);
+uint64_t dm_resume_oldest(struct dm_shard *shard); /* what dropped before is past its window */
 uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now);
 
 /* last_word.c: what a row is to say of a session that can be resumed: CONNECT, DROP, END or FORGET.
@@ -208,6 +295,9 @@ struct addressee *dm_addressee_create(const struct dm_shard *shard, uint32_t ses
 void dm_addressee_answer(struct dm_shard *shard, struct addressee *addressee, int err); /* or ok */
 /* ok, and these JSON members. */
 void dm_addressee_tell(struct dm_shard *shard, struct addressee *addressee, struct dm_slice more);
+/* Which session it is, or was; and goes on with its input where it is still on that socket. */
+const struct dm_uuid *dm_addressee_session(const struct addressee *addressee);
+void dm_addressee_resume(struct dm_shard *shard, const struct addressee *addressee);
 void dm_answer(struct dm_shard *shard, const struct session *session, struct dm_slice ref, int err,
                struct dm_slice why);
 void dm_answer_when_written(struct dm_shard *shard, uint32_t session, struct dm_slice ref);
@@ -246,6 +336,14 @@ bool dm_session_takes_all(const struct session *session); /* it has no filters, 
 bool dm_session_takes(const struct dm_shard *shard, const struct session *session,
                       struct dm_filter_probe *probe); /* user awake, or it has no filters */
 void dm_deliver_waiting(struct dm_shard *shard, uint32_t user, int err); /* in order of arrival */
+uint32_t dm_part_create(struct dm_shard *shard, struct scatter *scatter);
+void dm_part_send_back(struct dm_shard *shard, uint32_t part); /* nothing of it waits */
+void dm_deliver_to_targets(struct dm_shard *shard, uint32_t part);
+void dm_deliver_to_user(struct dm_shard *shard, uint32_t part, uint32_t user, uint32_t target);
+void dm_deliver_to_listener(struct dm_shard *shard, struct part *part, uint32_t session);
+
+/* channel_deliver.c */
+void dm_channel_deliver(struct dm_shard *shard, struct scatter *scatter);
 
 /* ack.c: and coming back */
 void dm_session_ack(struct dm_shard *shard, uint32_t session, const struct dm_command *command);

@@ -116,12 +116,6 @@ static bool answer_at_once(struct dm_shard *shard, uint32_t index, const struct 
     case DM_COMMAND_PUBLISH:
         dm_session_publish(shard, index, command);
         return true;
-    case DM_COMMAND_JOIN:
-    case DM_COMMAND_LEAVE:
-    case DM_COMMAND_WHISPER:
-    case DM_COMMAND_PRESENCE:
-        dm_answer(shard, session, command->ref, DM_ERR_NOT_YET, DM_NO_SLICE);
-        return true;
     case DM_COMMAND_ATTACH:
         if (command->attachment.len <= shard->options.limits.max_attachment)
             return false;
@@ -142,6 +136,12 @@ static bool changes_nothing(const struct dm_shard *shard, const struct session *
     return command->kind == DM_COMMAND_UNSUBSCRIBE && !(session->flags & SESSION_FILTERED);
 }
 
+static bool is_of_channels(enum dm_command_kind kind)
+{
+    return kind == DM_COMMAND_JOIN || kind == DM_COMMAND_LEAVE || kind == DM_COMMAND_WHISPER ||
+           kind == DM_COMMAND_PRESENCE;
+}
+
 static enum dm_session_answer take_message(struct dm_shard *shard, uint32_t index, bool binary,
                                            struct dm_slice message)
 {
@@ -152,6 +152,12 @@ static enum dm_session_answer take_message(struct dm_shard *shard, uint32_t inde
         dm_resume_confirm(shard, index);
     if (answer_at_once(shard, index, &command))
         return DM_SESSION_TAKEN;
+    if (is_of_channels(command.kind)) {
+        if (dm_channel_command_waits(shard, index, command.kind))
+            return DM_SESSION_HOLD;
+        dm_channel_command(shard, index, &command);
+        return DM_SESSION_TAKEN;
+    }
     if (user_at(shard, session->user)->state == USER_ASLEEP &&
         changes_nothing(shard, session, &command)) {
         if (command.kind == DM_COMMAND_ACK)

@@ -17,6 +17,7 @@ void dm_publish_prepare(struct dm_shard *shard, struct dm_publish *publish,
     publish->envelope = dm_envelope_create(&draft);
     publish->targets = from->targets.ids;
     publish->target_count = from->targets.count;
+    publish->channel = publish->envelope->channel;
     publish->timeout_ms = from->timeout_ms;
     publish->durable = from->durable;
     publish->repeatable = from->named;
@@ -32,6 +33,8 @@ void dm_publish_dispose(struct dm_publish *publish)
     dm_buf_dispose(&publish->results);
     dm_stored_results_release(publish->stored);
     free(publish->target_errs);
+    free(publish->members_at);
+    dm_buf_dispose(&publish->members_text);
 }
 
 struct dm_slice dm_publish_results(const struct dm_publish *publish)

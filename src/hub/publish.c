@@ -101,26 +101,29 @@ static struct scatter *scatter_create(struct dm_shard *shard, uint32_t index, ui
     return scatter;
 }
 
-/* One scatter for each shard that owns a target, the targets of each chained in order. */
+/* One scatter for each shard that owns a target, the targets of each chained in order; of what is
+ * for a channel one for each shard. */
 static void make_scatters(struct dm_shard *shard, uint32_t index)
 {
     struct coordination *at = coordination_at(shard, index);
     const struct dm_publish *publish = at->publish;
-    if (publish->target_count == 1) {
+    bool to_all = publish->channel.at;
+    if (publish->target_count == 1 && !to_all) {
         scatter_create(shard, index, dm_shard_owner(shard, publish->targets[0]), 0);
         return;
     }
     uint32_t firsts[DM_SHARDS_MAX];
     for (uint32_t i = 0; i < DM_SHARDS_MAX; i++)
         firsts[i] = NO_TARGET;
-    at->next_target = dm_calloc(publish->target_count, sizeof *at->next_target);
+    if (publish->target_count)
+        at->next_target = dm_calloc(publish->target_count, sizeof *at->next_target);
     for (uint32_t target = publish->target_count; target-- > 0;) {
         uint32_t owner = dm_shard_owner(shard, publish->targets[target]);
         at->next_target[target] = firsts[owner];
         firsts[owner] = target;
     }
     for (uint32_t owner = 0; owner < shard->options.shards; owner++)
-        if (firsts[owner] != NO_TARGET)
+        if (to_all || firsts[owner] != NO_TARGET)
             scatter_create(shard, index, owner, firsts[owner]);
 }
 
@@ -197,13 +200,15 @@ static uint32_t coordinator_of(const struct dm_shard *shard, const struct dm_pub
     const struct dm_uuid *id = &publish->envelope->id;
     if (publish->durable || publish->repeatable)
         return dm_shard_owner(shard, dm_slice((const char *)id->bytes, sizeof id->bytes));
+    if (publish->channel.at)
+        return dm_channel_coordinator(shard, publish->channel);
     return publish->target_count == 1 ? dm_shard_owner(shard, publish->targets[0])
                                       : publish->origin;
 }
 
 void dm_publish(struct dm_shard *shard, struct dm_publish *publish)
 {
-    DM_CHECK(publish->target_count >= 1);
+    DM_CHECK(publish->target_count >= 1 || publish->channel.at);
     publish->origin = shard->options.number;
     publish->mail.run = coordinate;
     uint32_t owner = coordinator_of(shard, publish);
@@ -225,6 +230,7 @@ static void gather(struct dm_mail *mail, struct dm_shard *shard)
     at->awaited += scatter->awaited;
     publish->client_count += scatter->clients;
     publish->delivered += scatter->delivered;
+    publish->members += scatter->members;
     if (scatter->failed && !publish->durable) /* else it is owed, and will come yet */
         publish->err = DM_ERR_UNAVAILABLE;
     /* Where a user could not be loaded the answer is an error already: acks change nothing. */

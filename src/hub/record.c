@@ -1,7 +1,8 @@
 /*
  * Publishes that the store knows, at the shard that their id picks: recorded
  * before they go out, and their answer before it is given. The same asked again
- * meanwhile waits for the same answer.
+ * meanwhile waits for the same answer. Those for a channel are RUNNING at the
+ * channel's coordinator, which reaches the record by mail alone.
  *
  *   asked ─► RECORDING ─┬─ new ──────────────────────► RUNNING ── acks in, or deadline ─┐
  *                       ├─ open since before a crash ─► RUNNING (sent to nobody)         │
@@ -23,8 +24,10 @@ struct record {
     struct dm_list link; /* among those of shard->records[] */
     struct dm_uuid id;
     enum record_state state;
-    uint64_t deadline;     /* by the monotonic clock */
-    struct dm_list asking; /* struct dm_publish; the first is the one that is carried out */
+    uint32_t home;                 /* the shard that it is at */
+    struct dm_mail counted, ended; /* from its coordinator, where that is another shard */
+    uint64_t deadline;             /* by the monotonic clock */
+    struct dm_list asking;         /* struct dm_publish; the first is the one that is carried out */
 };
 
 /* --- which there are --- */
@@ -161,7 +164,7 @@ static void finished(struct dm_mail *mail, struct dm_shard *shard)
     dm_store_op_destroy(op);
 }
 
-void dm_record_finish(struct dm_shard *shard, struct record *record)
+static void finish(struct dm_shard *shard, struct record *record)
 {
     bool failed = first_of(record)->err != DM_OK;
     struct dm_store_op *op = failed ? op_create(shard, record, DM_STORE_FORGET_PUBLISH, forgotten)
@@ -172,10 +175,36 @@ void dm_record_finish(struct dm_shard *shard, struct record *record)
     dm_shard_submit(shard, op);
 }
 
+static void finish_here(struct dm_mail *mail, struct dm_shard *shard)
+{
+    finish(shard, DM_CONTAINER(mail, struct record, ended));
+}
+
+void dm_record_finish(struct dm_shard *shard, struct record *record)
+{
+    if (record->home == shard->options.number) {
+        finish(shard, record);
+        return;
+    }
+    record->ended.run = finish_here;
+    shard->ports.post.send(shard->ports.post.self, record->home, &record->ended);
+}
+
+static void count_here(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct record *record = DM_CONTAINER(mail, struct record, counted);
+    dm_shard_submit(shard, op_create(shard, record, DM_STORE_COUNT_PUBLISH, dm_store_op_done));
+}
+
 /* So that its counts are known after a crash too. */
 void dm_record_delivered(struct dm_shard *shard, struct record *record)
 {
-    dm_shard_submit(shard, op_create(shard, record, DM_STORE_COUNT_PUBLISH, dm_store_op_done));
+    if (record->home == shard->options.number) {
+        count_here(&record->counted, shard);
+        return;
+    }
+    record->counted.run = count_here;
+    shard->ports.post.send(shard->ports.post.self, record->home, &record->counted);
 }
 
 /* --- recording --- */
@@ -191,6 +220,45 @@ static void run_rest(struct dm_shard *shard, struct record *record,
     publish->client_count = stored->client_count;
     publish->delivered = stored->delivered;
     dm_coordinate_rest(shard, publish, record, dm_shard_now(shard) + left);
+}
+
+/* The members that its channel had when it was recorded are its targets. */
+static void take_members(struct dm_publish *publish, const struct dm_store_op *op)
+{
+    const struct dm_store_publish *stored = op->publish;
+    for (uint32_t i = 0; i < stored->target_count; i++)
+        dm_buf_add_slice(&publish->members_text, dm_store_op_text(op, stored->targets[i]));
+    publish->members_at = dm_calloc(stored->target_count + 1u, sizeof *publish->members_at);
+    const char *at = publish->members_text.bytes;
+    for (uint32_t i = 0; i < stored->target_count; at += stored->targets[i++].len)
+        publish->members_at[i] = dm_slice(at, stored->targets[i].len);
+    publish->targets = publish->members_at;
+    publish->target_count = publish->members = stored->target_count;
+}
+
+static void coordinate_there(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_publish *publish = DM_CONTAINER(mail, struct dm_publish, mail);
+    dm_coordinate(shard, publish, publish->record, publish->record->deadline);
+}
+
+static void coordinate(struct dm_shard *shard, struct record *record, const struct dm_store_op *op)
+{
+    struct dm_publish *publish = first_of(record);
+    record->state = RECORD_RUNNING;
+    publish->number = op->publish->number;
+    publish->record = record;
+    if (!publish->channel.at) {
+        dm_coordinate(shard, publish, record, record->deadline);
+        return;
+    }
+    uint32_t coordinator = dm_channel_coordinator(shard, publish->channel);
+    take_members(publish, op);
+    publish->mail.run = coordinate_there;
+    if (coordinator == record->home)
+        coordinate_there(&publish->mail, shard);
+    else
+        shard->ports.post.send(shard->ports.post.self, coordinator, &publish->mail);
 }
 
 /* What another call of this process has recorded, and not sent, is new to whoever asks again. One
@@ -215,9 +283,7 @@ static void recorded(struct dm_mail *mail, struct dm_shard *shard)
     shard->ops_out--;
     switch (what_was_found(shard, op)) {
     case DM_RECORDED_NEW:
-        record->state = RECORD_RUNNING;
-        first_of(record)->number = op->publish->number;
-        dm_coordinate(shard, first_of(record), record, record->deadline);
+        coordinate(shard, record, op);
         break;
     case DM_RECORDED_OPEN:
         record->state = RECORD_RUNNING;
@@ -231,6 +297,9 @@ static void recorded(struct dm_mail *mail, struct dm_shard *shard)
         break;
     case DM_RECORDED_TOO_MUCH:
         answer(shard, record, DM_ERR_OWED_TOO_MUCH, NULL);
+        break;
+    case DM_RECORDED_TOO_WIDE:
+        answer(shard, record, DM_ERR_TOO_MANY_TARGETS, NULL);
         break;
     case DM_RECORDED_NOT:
         answer(shard, record, op->err, NULL);
@@ -264,7 +333,11 @@ static void submit(struct dm_shard *shard, struct record *record)
         stored->type = dm_store_op_add_text(op, envelope->type);
         stored->payload = dm_store_op_add_text(op, envelope->payload);
     }
-    add_targets(op, publish);
+    stored->max_targets = shard->options.limits.max_targets;
+    if (publish->channel.at)
+        stored->channel = dm_store_op_add_text(op, publish->channel);
+    else
+        add_targets(op, publish);
     stored->max_owed = shard->options.limits.max_owed_per_user;
     stored->deadline = op->now + publish->timeout_ms;
     stored->owed_until =
@@ -292,6 +365,7 @@ void dm_record_ask(struct dm_shard *shard, struct dm_publish *publish)
     }
     record = DM_NEW(struct record);
     record->id = publish->envelope->id;
+    record->home = shard->options.number;
     record->deadline = dm_shard_now(shard) + publish->timeout_ms;
     dm_list_init(&record->asking);
     dm_list_push(&record->asking, &publish->asking);

@@ -32,14 +32,16 @@
 #include "base/slab.h"
 #include "base/uuid_set.h"
 #include "dialect/dialect.h"
+#include "hub/channels_priv.h"
 #include "hub/publish.h"
 #include "hub/session.h"
 #include "hub/shard.h"
 #include "model/filter.h"
+#include "model/short_id.h"
 
 enum user_state { USER_ASLEEP, USER_WAKING, USER_AWAKE, USER_SAVING };
 
-enum { INLINE_ID = 20, ATTEMPT_LISTS = 256, RECORD_LISTS = 256, PLAIN_IDS = 1024 };
+enum { ATTEMPT_LISTS = 256, ASKING_LISTS = 64, RECORD_LISTS = 256, PLAIN_IDS = 1024 };
 
 struct user {
     uint32_t first_session;
@@ -48,8 +50,7 @@ struct user {
     uint32_t first_delivery; /* open publishes that await a session of this user */
     uint16_t places;         /* admitted, not yet open */
     uint8_t state;           /* enum user_state */
-    uint8_t id_len;
-    char id[INLINE_ID]; /* the userId, or where longer a pointer to it on the heap */
+    struct dm_short_id id;
 };
 
 enum {
@@ -134,7 +135,8 @@ struct part {
     uint32_t clients, delivered, awaited; /* what the scatter will say */
     struct dm_envelope *envelope;
     struct dm_filter_probe probe;
-    struct scatter *scatter; /* until it has gone back */
+    struct scatter *scatter;                 /* until it has gone back */
+    struct dm_wire *wires[DM_DIALECT_COUNT]; /* and frames that name no user */
 };
 
 /* The coordinator's half of a publish. Not in the first four bytes: the generation, which a free
@@ -169,7 +171,8 @@ enum { STORE_RETRY_MS = 250 }; /* after the store failed */
  * until the publish is answered, and is sent once more then if the owner still awaits acks. */
 struct scatter {
     struct dm_mail mail;
-    struct scatter *next; /* the publish's next */
+    struct roster_wait wait; /* at the owner, where it is for a channel */
+    struct scatter *next;    /* the publish's next */
     struct dm_publish *publish;
     uint32_t coordinator, coordination, generation;
     uint32_t owner;
@@ -177,8 +180,15 @@ struct scatter {
     const uint32_t *next_target; /* NULL: there is one only */
     /* answered */
     uint32_t part; /* the owner's, while it awaits acks; 0: nothing is left there */
-    uint32_t clients, delivered, awaited;
+    uint32_t clients, delivered, awaited, members;
     bool failed;
+};
+
+/* What a session's token claims. */
+struct claims {
+    uint32_t session; /* first: 0 in a free record */
+    uint32_t len;
+    char *json;
 };
 
 /* When a session's identity ends. */

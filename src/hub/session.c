@@ -75,8 +75,14 @@ uint32_t dm_session_open(struct dm_shard *shard, const struct dm_admission *admi
                                : dm_session_add(shard, user, &id, admission->dialect, sock);
     if (session && (resumes || shard->options.expire_sessions))
         dm_expiry_set(shard, session, admission->expires_ms);
-    if (session)
-        dm_session_let_publish(shard, session, admission->may_publish);
+    if (!session)
+        return 0;
+    dm_session_let_publish(shard, session, admission->may_publish);
+    dm_claims_set(shard, session, dm_buf_slice(&admission->claims));
+    if (dm_dialect_of(admission->dialect)->listens)
+        dm_listener_add(shard, session, dm_slice(admission->channel, admission->channel_len));
+    if (!admission->resumed)
+        dm_presence_came(shard, session);
     return session;
 }
 
@@ -136,6 +142,7 @@ void dm_session_end(struct dm_shard *shard, uint32_t index)
     struct user *user = user_at(shard, session->user);
     uint32_t owner = session->user;
     bool returns = may_return(session);
+    struct look *look = dm_presence_goes(shard, index);
     if (returns)
         dm_resume_drop(shard, index);
     dm_session_drop_pendings(shard, index, returns);
@@ -144,9 +151,12 @@ void dm_session_end(struct dm_shard *shard, uint32_t index)
         forget_row(shard, session);
     dm_attempt_note(shard, owner, &session->id, returns ? ATTEMPT_DROPPED : ATTEMPT_ENDED);
     dm_expiry_set(shard, index, 0);
+    dm_claims_set(shard, index, DM_NO_SLICE);
+    dm_listener_remove(shard, index);
     unlink_session(shard, user, index);
     dm_slab_give(&shard->sessions, index);
     dm_user_free_if_unused(shard, owner);
+    dm_presence_went(shard, look);
 }
 
 /* Its pending acks may be in the store alone: then it cannot end before its user is awake. It is
@@ -181,6 +191,14 @@ void dm_session_closed(struct dm_shard *shard, uint32_t session, bool goodbye)
     if (goodbye)
         session_at(shard, session)->flags |= SESSION_ENDED;
     end_when_awake(shard, session);
+}
+
+void dm_session_expel(struct dm_shard *shard, uint32_t index, struct dm_slice reason)
+{
+    struct session *session = session_at(shard, index);
+    session->flags |= SESSION_ENDED;
+    shard->ports.sink.close(shard->ports.sink.self, session->sock, 4403, reason);
+    end_when_awake(shard, index);
 }
 
 uint32_t dm_user_close_sessions(struct dm_shard *shard, uint32_t owner, int code,

@@ -22,8 +22,11 @@ struct dm_admission {
     enum dm_dialect_id dialect;
     uint8_t user_len;
     char user_id[DM_USER_ID_MAX];
-    uint64_t expires_ms; /* when its identity ends, by the wall clock; 0: never */
-    bool may_publish;    /* its token has the scope */
+    uint64_t expires_ms;  /* when its identity ends, by the wall clock; 0: never */
+    bool may_publish;     /* its token has the scope */
+    struct dm_buf claims; /* of its token, where they are to be kept: a JSON object */
+    uint8_t channel_len;  /* of a dialect that listens: to which one */
+    char channel[DM_CHANNEL_NAME_MAX];
     /* Of a dialect that resumes: the hash of the secret that the client brought, if it brought one;
      * the secret that it is to bring next time, and that one's hash. */
     bool resuming;

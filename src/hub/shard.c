@@ -35,11 +35,15 @@ struct dm_shard *dm_shard_create(const struct dm_shard_options *options,
     dm_slab_init(&shard->parts, sizeof(struct part));
     dm_slab_init(&shard->expiries, sizeof(struct expiry));
     dm_slab_init(&shard->catch_ups, sizeof(struct catch_up));
+    dm_slab_init(&shard->channels, sizeof(struct channel));
+    dm_slab_init(&shard->listeners, sizeof(struct listener));
+    dm_slab_init(&shard->claims, sizeof(struct claims));
     dm_word_init(shard);
     dm_slab_init(&shard->coordinations, sizeof(struct coordination));
     ports->rand.fill(ports->rand.self, shard->index_key, sizeof shard->index_key);
-    if (options->resume_window_ms && options->number == 0)
+    if (options->resume_window_ms)
         shard->expire_at = 1; /* what an earlier process has left */
+    shard->holds_presence = ports->store.holds_presence;
     shard->began = ports->clock.wall_ms(ports->clock.self);
     shard->holds_publishes = ports->store.holds_publishes;
     if (shard->holds_publishes && options->number == 0)
@@ -49,6 +53,10 @@ struct dm_shard *dm_shard_create(const struct dm_shard_options *options,
     dm_list_init(&shard->due);
     dm_list_init(&shard->calls);
     dm_list_init(&shard->due_calls);
+    dm_list_init(&shard->rosters);
+    dm_list_init(&shard->looks);
+    for (size_t i = 0; i < DM_COUNT(shard->askings); i++)
+        dm_list_init(&shard->askings[i]);
     shard->max_awake = share_of(options->limits.max_awake, options->shards);
     return shard;
 }
@@ -69,7 +77,7 @@ void dm_shard_destroy(struct dm_shard **shard_at)
     for (uint32_t i = 1; i < dm_slab_end(&shard->users); i++) {
         struct user *user = dm_slab_peek(&shard->users, i);
         if (user)
-            dm_user_free_id(user);
+            dm_short_id_dispose(&user->id);
     }
     dm_slab_dispose(&shard->users);
     dm_slab_dispose(&shard->sessions);
@@ -81,6 +89,10 @@ void dm_shard_destroy(struct dm_shard **shard_at)
     dm_slab_dispose(&shard->coordinations);
     dm_slab_dispose(&shard->expiries);
     dm_catch_up_dispose(shard);
+    dm_channels_dispose(shard);
+    dm_presence_dispose(shard);
+    dm_claims_dispose(shard);
+    dm_buf_dispose(&shard->drops);
     dm_uuid_set_dispose(&shard->unsent);
     free(shard->plain);
     dm_word_dispose(shard);
@@ -126,6 +138,8 @@ uint64_t dm_shard_tick(struct dm_shard *shard)
     next = dm_clock_earlier(next, dm_expiry_tick(shard, now));
     next = dm_clock_earlier(next, dm_catch_up_tick(shard, now));
     next = dm_clock_earlier(next, dm_record_tick(shard, now));
+    next = dm_clock_earlier(next, dm_presence_tick(shard, now));
+    next = dm_clock_earlier(next, dm_roster_tick(shard, now));
     next = dm_clock_earlier(next, paced);
     return dm_clock_earlier(next, trim_heap(shard, evicted_before, now));
 }
@@ -189,6 +203,11 @@ uint32_t dm_shard_owner(const struct dm_shard *shard, struct dm_slice user_id)
     return dm_shard_of_slot(dm_slot_of(user_id), shard->options.shards);
 }
 
+void dm_shard_slots(const struct dm_shard *shard, uint32_t *first, uint32_t *last)
+{
+    dm_slots_of_shard(shard->options.number, shard->options.shards, first, last);
+}
+
 struct dm_metrics *dm_shard_metrics(struct dm_shard *shard)
 {
     return shard->metrics;
@@ -202,9 +221,10 @@ void *dm_shard_edge(const struct dm_shard *shard)
 uint32_t dm_shard_close_sessions(struct dm_shard *shard, int code, struct dm_slice reason)
 {
     uint32_t closed = 0;
+    shard->ending = true;
     for (uint32_t i = 1; i < dm_slab_end(&shard->users); i++) {
         const struct user *user = dm_slab_peek(&shard->users, i);
-        if (user && user->id_len)
+        if (user && user->id.len)
             closed += dm_user_close_sessions(shard, i, code, reason);
     }
     return closed;

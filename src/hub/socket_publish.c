@@ -45,13 +45,8 @@ static int read(struct dm_shard *shard, const struct session *session, struct so
         return DM_ERR_FORBIDDEN;
     if (shard->options.max_publishes && shard->socket_publishes >= shard->options.max_publishes)
         return DM_ERR_OVERLOADED;
-    int err = dm_publication_read(&asked->from, dm_buf_slice(&asked->body),
-                                  shard->options.limits.max_targets, why);
-    if (!err && asked->from.channel.at) {
-        *why = DM_SLICE("This version does not publish to channels yet");
-        err = DM_ERR_NOT_YET;
-    }
-    return err;
+    return dm_publication_read(&asked->from, dm_buf_slice(&asked->body),
+                               shard->options.limits.max_targets, why);
 }
 
 /* The message is gone when this returns, and its session may be gone when it is answered. */

@@ -1,10 +1,8 @@
 /* User records: found by userId, made at the first place, freed after the last. */
 #include "hub/user.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "hub/hub_priv.h"
@@ -13,32 +11,7 @@ enum { ARRIVAL_MS = 100 /* a socket's way from its handshake's answer to its own
 
 struct dm_slice dm_user_id(const struct user *user)
 {
-    if (user->id_len <= INLINE_ID)
-        return dm_slice(user->id, user->id_len);
-    const char *far;
-    memcpy(&far, user->id, sizeof far);
-    return dm_slice(far, user->id_len);
-}
-
-static void set_id(struct user *user, struct dm_slice id)
-{
-    DM_CHECK(id.len >= 1 && id.len <= DM_USER_ID_MAX);
-    user->id_len = (uint8_t)id.len;
-    if (id.len <= INLINE_ID) {
-        memcpy(user->id, id.at, id.len);
-        return;
-    }
-    char *far = dm_memdup(id.at, id.len);
-    memcpy(user->id, &far, sizeof far);
-}
-
-void dm_user_free_id(struct user *user)
-{
-    if (user->id_len <= INLINE_ID)
-        return;
-    char *far;
-    memcpy(&far, user->id, sizeof far);
-    free(far);
+    return dm_short_id_text(&user->id);
 }
 
 static bool has_id(const void *context, uint32_t value, struct dm_slice id)
@@ -54,6 +27,11 @@ static uint64_t hash_of(const struct dm_shard *shard, struct dm_slice id)
 uint32_t dm_user_find(const struct dm_shard *shard, struct dm_slice user_id)
 {
     return dm_index_find(&shard->index, hash_of(shard, user_id), has_id, shard, user_id);
+}
+
+uint32_t dm_user_find_hashed(const struct dm_shard *shard, uint64_t hash, struct dm_slice user_id)
+{
+    return dm_index_find(&shard->index, hash, has_id, shard, user_id);
 }
 
 uint64_t dm_user_hash(const struct dm_shard *shard, uint32_t user)
@@ -85,7 +63,7 @@ uint32_t dm_user_find_or_add(struct dm_shard *shard, struct dm_slice user_id)
     if (index)
         return index;
     index = dm_slab_take(&shard->users);
-    set_id(user_at(shard, index), user_id);
+    dm_short_id_set(&user_at(shard, index)->id, user_id);
     dm_index_put(&shard->index, hash_of(shard, user_id), index);
     count_state(shard, USER_ASLEEP, 1);
     return index;
@@ -124,7 +102,7 @@ void dm_user_free_if_unused(struct dm_shard *shard, uint32_t index)
     count_state(shard, USER_ASLEEP, (uint64_t)-1);
     struct dm_slice id = dm_user_id(user);
     dm_index_remove(&shard->index, hash_of(shard, id), index);
-    dm_user_free_id(user);
+    dm_short_id_dispose(&user->id);
     dm_slab_give(&shard->users, index);
 }
 

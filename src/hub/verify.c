@@ -172,7 +172,7 @@ static void verify_users(const struct dm_shard *shard, struct census *census)
 {
     for (uint32_t i = 1; i < dm_slab_end(&shard->users); i++) {
         const struct user *user = user_at(shard, i);
-        if (!user->id_len)
+        if (!user->id.len)
             continue;
         census->users++;
         DM_CHECK(dm_user_find(shard, dm_user_id(user)) == i);

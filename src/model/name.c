@@ -129,6 +129,11 @@ static const struct kind *kind_called(struct dm_slice type)
     return NULL;
 }
 
+bool dm_name_needs_grant(struct dm_slice name)
+{
+    return kind_of(name) != NULL;
+}
+
 int dm_name_with_type(struct dm_slice name, struct dm_slice type, struct dm_buf *out)
 {
     const struct kind *has = kind_of(name), *asked = kind_called(type);
@@ -155,4 +160,15 @@ uint32_t dm_shard_of_slot(uint32_t slot, uint32_t shards)
 {
     DM_CHECK(slot < DM_SLOTS && shards > 0 && shards <= DM_SHARDS_MAX);
     return slot * shards / DM_SLOTS;
+}
+
+static uint32_t first_slot(uint32_t shard, uint32_t shards)
+{
+    return (shard * DM_SLOTS + shards - 1) / shards;
+}
+
+void dm_slots_of_shard(uint32_t shard, uint32_t shards, uint32_t *first, uint32_t *last)
+{
+    *first = first_slot(shard, shards);
+    *last = first_slot(shard + 1, shards) - 1;
 }

@@ -17,6 +17,7 @@ bool dm_user_id_valid(struct dm_slice id); /* DM_USER_ID_MAX */
 bool dm_name_valid(struct dm_slice name);  /* DM_CHANNEL_NAME_MAX */
 
 bool dm_name_is_presence(struct dm_slice name);
+bool dm_name_needs_grant(struct dm_slice name); /* private- or presence-: not every user may enter */
 
 /*
  * Appends the name that `name` is with a `type` said beside it: `private` and `presence` put their
@@ -31,5 +32,6 @@ uint32_t dm_slot_of(struct dm_slice user_id);
 
 /* Which of `shards` owns a slot: equal ranges in order. */
 uint32_t dm_shard_of_slot(uint32_t slot, uint32_t shards);
+void dm_slots_of_shard(uint32_t shard, uint32_t shards, uint32_t *first, uint32_t *last);
 
 #endif

@@ -33,12 +33,11 @@ static int read(struct dm_request *request, struct dm_publication *from)
 {
     uint32_t most = dm_server_options(dm_loop_server(request->loop))->limits.max_targets;
     int err = dm_publication_read(from, request->body, most, &request->why);
-    if (!err && from->channel.at) {
-        request->why = DM_SLICE("This version does not publish to channels yet");
-        err = DM_ERR_NOT_YET;
-    }
-    if (!err && from->durable && !dm_principal_may_publish(&request->principal)) {
-        request->why = DM_SLICE("A durable publish needs the scope publish");
+    if (err || dm_principal_may_publish(&request->principal))
+        return err;
+    if (from->durable || from->channel.at) { /* open_publish does not let it */
+        request->why = from->durable ? DM_SLICE("A durable publish needs the scope publish")
+                                     : DM_SLICE("A publish to a channel needs the scope publish");
         err = DM_ERR_FORBIDDEN;
     }
     return err;
