@@ -14,6 +14,7 @@
 #include "base/rand.h"
 #include "base/uuid.h"
 #include "model/limits.h"
+#include "ports/authorize.h"
 #include "ports/clock.h"
 #include "ports/mail.h"
 #include "ports/sink.h"
@@ -38,6 +39,7 @@ struct dm_shard_ports {
     struct dm_store store;
     struct dm_sink sink;
     struct dm_verify verify;
+    struct dm_authorize authorize; /* dm_authorize_ask: it may be empty */
     struct dm_post post;
     void *edge; /* whoever runs the shard; dm_shard_edge gives it back */
 };

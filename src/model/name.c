@@ -88,6 +88,17 @@ bool dm_name_valid(struct dm_slice name)
     return is_name(name, DM_CHANNEL_NAME_MAX);
 }
 
+static bool starts_nocase(struct dm_slice name, struct dm_slice lower_prefix)
+{
+    return name.len >= lower_prefix.len &&
+           dm_slice_eq_nocase(dm_slice(name.at, lower_prefix.len), lower_prefix);
+}
+
+bool dm_name_needs_grant(struct dm_slice name)
+{
+    return starts_nocase(name, DM_SLICE("private-")) || starts_nocase(name, DM_SLICE("presence-"));
+}
+
 uint32_t dm_slot_of(struct dm_slice user_id)
 {
     static const uint64_t for_ever[2] = {0, 0};

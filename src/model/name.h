@@ -14,6 +14,10 @@
 bool dm_user_id_valid(struct dm_slice id); /* DM_USER_ID_MAX */
 bool dm_name_valid(struct dm_slice name);  /* DM_CHANNEL_NAME_MAX */
 
+/* Is it a private- or presence- name, which not every user may enter? In any case, so that what
+ * only looks like one is no way in. */
+bool dm_name_needs_grant(struct dm_slice name);
+
 /* The slot of a userId, 0 to DM_SLOTS - 1: the same for ever, for it is in keys on disk. */
 uint32_t dm_slot_of(struct dm_slice user_id);
 
