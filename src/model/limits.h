@@ -26,7 +26,7 @@ struct dm_limits {
     uint32_t max_connections, max_connections_per_user;
     uint32_t max_connections_per_address;                        /* 0: any number */
     uint32_t rate_messages, rate_requests, rate_unauthenticated; /* a second; 0: any number */
-    uint32_t max_filters_per_session, max_targets, max_owed_per_user;
+    uint32_t max_filters_per_session, max_targets, max_owed_per_user, max_channels_per_user;
     uint32_t max_awake;
     uint64_t max_message, max_body, max_header, max_unsent, max_attachment;
 };
