@@ -54,6 +54,7 @@ need_build() {
     want_header libssl-dev openssl/ssl.h
     want_header libsqlite3-dev sqlite3.h
     want_header libyaml-dev yaml.h
+    want_header libcurl4-openssl-dev curl/curl.h
     want_tool curl curl
     install_missing
 }

@@ -11,6 +11,7 @@
 #include "auth/pem.h"
 #include "base/alloc.h"
 #include "base/err.h"
+#include "codec/json.h"
 
 struct dm_auth {
     atomic_uint refs;
@@ -153,18 +154,20 @@ bool dm_auth_check_key(const struct dm_auth *auth, struct dm_slice credential,
 }
 
 int dm_auth_check(const struct dm_auth *auth, struct dm_slice credential, bool by_header,
-                  uint64_t now_wall_ms, struct dm_principal *out)
+                  uint64_t now_wall_ms, struct dm_principal *out, struct dm_buf *claims)
 {
     if (!credential.len)
         return DM_ERR_UNAUTHORIZED;
     if (by_header && dm_auth_check_key(auth, credential, out))
         return DM_OK;
     struct dm_jwt_keys keys = {auth->secrets, auth->secret_count, &auth->public_keys};
-    struct dm_buf claims = DM_BUF_INIT;
-    int err = dm_jwt_verify(&keys, credential, &claims);
+    struct dm_buf text = DM_BUF_INIT;
+    int err = dm_jwt_verify(&keys, credential, &text);
     if (!err)
-        err = dm_claims_read(dm_buf_slice(&claims), &auth->rule, now_wall_ms, out);
-    dm_buf_dispose(&claims);
+        err = dm_claims_read(dm_buf_slice(&text), &auth->rule, now_wall_ms, out);
+    if (!err && claims)
+        dm_buf_add_slice(claims, dm_json_value(dm_buf_slice(&text)));
+    dm_buf_dispose(&text);
     return err;
 }
 

@@ -98,9 +98,11 @@ bool dm_auth_check_key(const struct dm_auth *auth, struct dm_slice credential,
 
 /*
  * DM_OK and the principal, or DM_ERR_UNAUTHORIZED. API keys are tried only
- * where the credential came `by_header`.
+ * where the credential came `by_header`. To `claims` are appended the verified
+ * claims of a user's token, a JSON object; of an API key nothing. NULL: not wanted.
  */
 int dm_auth_check(const struct dm_auth *auth, struct dm_slice credential, bool by_header,
-                  uint64_t now_wall_ms, struct dm_principal *out) DM_MUST_CHECK;
+                  uint64_t now_wall_ms, struct dm_principal *out,
+                  struct dm_buf *claims) DM_MUST_CHECK;
 
 #endif

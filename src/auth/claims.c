@@ -1,10 +1,12 @@
-/* Reads exp, nbf, iss, aud, userId, sub and scope; knows nothing of signatures. */
+/* Reads exp, nbf, iss, aud, userId, sub, scope and expiresAt; knows nothing of signatures. */
 #include "auth/claims.h"
 
 #include "base/err.h"
 #include "codec/json.h"
 #include "codec/utf8.h"
 #include "model/name.h"
+
+static const double last_ms = 9007199254740992.0; /* 2^53: later is never */
 
 /* A claim of seconds since 1970, as milliseconds; false when it is no number. */
 static bool read_time(struct dm_slice claims, struct dm_slice name, bool *there, double *ms)
@@ -19,7 +21,6 @@ static bool read_time(struct dm_slice claims, struct dm_slice name, bool *there,
 
 static bool in_time(struct dm_slice claims, double now, struct dm_principal *out)
 {
-    const double last = 9007199254740992.0; /* 2^53: later is never */
     bool there;
     double ms = 0;
     if (!read_time(claims, DM_SLICE("exp"), &there, &ms))
@@ -27,7 +28,7 @@ static bool in_time(struct dm_slice claims, double now, struct dm_principal *out
     if (there) {
         if (now >= ms + DM_TOKEN_LEEWAY_MS)
             return false;
-        if (ms < last)
+        if (ms < last_ms)
             out->expires_ms = ms > 1 ? (uint64_t)ms : 1;
     }
     if (!read_time(claims, DM_SLICE("nbf"), &there, &ms))
@@ -79,11 +80,8 @@ static bool take_user_id(struct dm_slice text, struct dm_principal *out)
     return true;
 }
 
-static bool read_user_id(struct dm_slice claims, struct dm_buf *scratch, struct dm_principal *out)
+static bool read_user_id(struct dm_slice claim, struct dm_buf *scratch, struct dm_principal *out)
 {
-    struct dm_slice claim = dm_json_get(claims, DM_SLICE("userId"));
-    if (dm_json_kind(claim) == DM_JSON_ABSENT)
-        claim = dm_json_get(claims, DM_SLICE("sub"));
     if (dm_json_kind(claim) != DM_JSON_STRING)
         return false;
     dm_json_decode(scratch, claim);
@@ -107,6 +105,17 @@ static void read_scope(struct dm_slice claims, struct dm_buf *scratch, struct dm
     }
 }
 
+/* The user that `claim` names, with the scope of the claims. */
+static bool read_user(struct dm_slice claims, struct dm_slice claim, struct dm_principal *out)
+{
+    struct dm_buf scratch = DM_BUF_INIT;
+    bool known = read_user_id(claim, &scratch, out);
+    if (known)
+        read_scope(claims, &scratch, out);
+    dm_buf_dispose(&scratch);
+    return known;
+}
+
 int dm_claims_read(struct dm_slice claims, const struct dm_claims_rule *rule, uint64_t now_wall_ms,
                    struct dm_principal *out)
 {
@@ -115,10 +124,41 @@ int dm_claims_read(struct dm_slice claims, const struct dm_claims_rule *rule, ui
     if (!in_time(object, (double)now_wall_ms, out) || !is_from(object, rule) ||
         !is_for(object, rule))
         return DM_ERR_UNAUTHORIZED;
-    struct dm_buf scratch = DM_BUF_INIT;
-    bool known = read_user_id(object, &scratch, out);
-    if (known)
-        read_scope(object, &scratch, out);
-    dm_buf_dispose(&scratch);
-    return known ? DM_OK : DM_ERR_UNAUTHORIZED;
+    struct dm_slice claim = dm_json_get(object, DM_SLICE("userId"));
+    if (dm_json_kind(claim) == DM_JSON_ABSENT)
+        claim = dm_json_get(object, DM_SLICE("sub"));
+    return read_user(object, claim, out) ? DM_OK : DM_ERR_UNAUTHORIZED;
+}
+
+/* --- the auth hook's answer --- */
+
+static int read_end(struct dm_slice answer, double now, struct dm_principal *out)
+{
+    const double surely_ms = 1e11; /* as seconds that is the year 5138 */
+    struct dm_slice value = dm_json_get(answer, DM_SLICE("expiresAt"));
+    enum dm_json_kind kind = dm_json_kind(value);
+    if (kind == DM_JSON_ABSENT || kind == DM_JSON_NULL)
+        return DM_OK;
+    if (kind != DM_JSON_NUMBER)
+        return DM_ERR_HOOK_UNAVAILABLE;
+    double end = dm_json_number(value);
+    double ms = end > surely_ms ? end : end * 1000;
+    if (ms <= now)
+        return DM_ERR_UNAUTHORIZED;
+    if (ms < last_ms)
+        out->expires_ms = ms > 1 ? (uint64_t)ms : 1;
+    return DM_OK;
+}
+
+int dm_claims_read_answer(struct dm_slice body, uint64_t now_wall_ms, struct dm_principal *out,
+                          struct dm_slice *claims)
+{
+    *out = (struct dm_principal){.kind = DM_PRINCIPAL_USER};
+    if (!dm_json_valid(body))
+        return DM_ERR_HOOK_UNAVAILABLE;
+    *claims = dm_json_value(body);
+    if (dm_json_kind(*claims) != DM_JSON_OBJECT ||
+        !read_user(*claims, dm_json_get(*claims, DM_SLICE("userId")), out))
+        return DM_ERR_HOOK_UNAVAILABLE;
+    return read_end(*claims, (double)now_wall_ms, out);
 }

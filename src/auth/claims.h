@@ -29,4 +29,14 @@ struct dm_claims_rule {
 int dm_claims_read(struct dm_slice claims, const struct dm_claims_rule *rule, uint64_t now_wall_ms,
                    struct dm_principal *out) DM_MUST_CHECK;
 
+/*
+ * The same of the body of the auth hook's 200, any bytes: {"userId", "scope"?, "expiresAt"?, …}.
+ * `claims` gets the object, out of it. `expiresAt` is in seconds since 1970, or in milliseconds
+ * where it is above 1e11; one that is over is DM_ERR_UNAUTHORIZED. An `expiresAt` or `scope` that
+ * is null counts as absent. What is no JSON object, has no valid userId, or an `expiresAt` that is
+ * no number, is DM_ERR_HOOK_UNAVAILABLE: whoever wrote the hook is to mend it.
+ */
+int dm_claims_read_answer(struct dm_slice body, uint64_t now_wall_ms, struct dm_principal *out,
+                          struct dm_slice *claims) DM_MUST_CHECK;
+
 #endif

@@ -22,13 +22,15 @@ static int check_secrets(const struct dm_config *config)
 {
     struct dm_auth *auth = NULL;
     struct ssl_ctx_st *tls = NULL;
+    struct dm_hook_options hooks;
     struct dm_buf why = DM_BUF_INIT;
     int code = DM_EXIT_OK;
     if (dm_credentials_make(config, &auth, &why) != DM_OK ||
-        dm_credentials_make_tls(config, &tls, &why) != DM_OK)
+        dm_credentials_make_tls(config, &tls, &why) != DM_OK ||
+        dm_credentials_hooks(config, &hooks, &why) != DM_OK)
         code = dm_command_fail(DM_EXIT_FAILED, "%s", dm_buf_text(&why));
     else if (!config->jwt_secret.count && !config->api_keys.count &&
-             !config->jwt_public_key.count && !config->jwks.count)
+             !config->jwt_public_key.count && !config->jwks.count && !*config->auth_url)
         dm_command_fail(DM_EXIT_OK, "warning: no secret and no key is set: nobody can connect or "
                                     "publish");
     dm_auth_destroy(&auth);

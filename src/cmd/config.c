@@ -178,6 +178,7 @@ static bool load_file(struct dm_config *config, const char *path, struct dm_buf 
               dm_config_from_yaml(&layer, path, dm_buf_slice(&text));
     bool secret = config->jwt_secret.count && layer.given[DM_CONFIG_ID_jwt_secret];
     secret = secret || (config->api_keys.count && layer.given[DM_CONFIG_ID_api_keys]);
+    secret = secret || (config->hook_secret.count && layer.given[DM_CONFIG_ID_hook_secret]);
     if (ok && others && secret)
         dm_buf_printf(&config->warnings,
                       "%s: it holds secrets, and every user of this machine may read it\n", path);
@@ -243,6 +244,7 @@ struct dm_limits dm_config_limits(const struct dm_config *config)
         .rate_requests = config->rate_requests,
         .rate_unauthenticated = config->rate_unauthenticated,
         .max_filters_per_session = config->max_filters_per_session,
+        .max_channels_per_user = config->max_channels_per_user,
         .max_targets = config->max_targets,
         .max_owed_per_user = config->max_owed_per_user,
         .max_awake = config->max_awake,

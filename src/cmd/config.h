@@ -24,6 +24,7 @@ struct dm_strings {
  * enum dm_durability, dm_metrics_access, dm_log_level, dm_log_format. */
 #define DM_FIELD_ADDRESS(name) char *name;
 #define DM_FIELD_PATH(name) char *name;
+#define DM_FIELD_URL(name) char *name;
 #define DM_FIELD_CHOICE(name) unsigned name;
 #define DM_FIELD_TOGGLE(name) bool name;
 #define DM_FIELD_COUNT(name) uint32_t name;

@@ -10,6 +10,7 @@
 enum dm_config_type {
     DM_TYPE_ADDRESS,
     DM_TYPE_PATH,
+    DM_TYPE_URL,
     DM_TYPE_CHOICE,
     DM_TYPE_TOGGLE,
     DM_TYPE_COUNT,

@@ -22,17 +22,10 @@ void dm_config_print(const struct dm_config *config, struct dm_buf *out)
 static void add_flag(struct dm_buf *out, const struct dm_config_key *key)
 {
     static const char *const values[] = {
-        [DM_TYPE_ADDRESS] = " ADDRESS",
-        [DM_TYPE_PATH] = " PATH",
-        [DM_TYPE_CHOICE] = "",
-        [DM_TYPE_TOGGLE] = "",
-        [DM_TYPE_COUNT] = " N",
-        [DM_TYPE_DURATION] = " TIME",
-        [DM_TYPE_SIZE] = " SIZE",
-        [DM_TYPE_ORIGINS] = " LIST",
-        [DM_TYPE_NETWORKS] = " LIST",
-        [DM_TYPE_TEXTS] = " LIST",
-        [DM_TYPE_SECRETS] = "-file PATH",
+        [DM_TYPE_ADDRESS] = " ADDRESS", [DM_TYPE_PATH] = " PATH",  [DM_TYPE_URL] = " URL",
+        [DM_TYPE_CHOICE] = "",          [DM_TYPE_TOGGLE] = "",     [DM_TYPE_COUNT] = " N",
+        [DM_TYPE_DURATION] = " TIME",   [DM_TYPE_SIZE] = " SIZE",  [DM_TYPE_ORIGINS] = " LIST",
+        [DM_TYPE_NETWORKS] = " LIST",   [DM_TYPE_TEXTS] = " LIST", [DM_TYPE_SECRETS] = "-file PATH",
     };
     dm_buf_lit(out, "--");
     for (const char *c = key->name; *c; c++)

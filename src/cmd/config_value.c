@@ -34,7 +34,8 @@ void dm_config_clear(struct dm_config *config, const struct dm_config_key *key)
 {
     if (dm_config_is_list(key)) {
         dm_strings_wipe(field(config, key));
-    } else if (key->type == DM_TYPE_ADDRESS || key->type == DM_TYPE_PATH) {
+    } else if (key->type == DM_TYPE_ADDRESS || key->type == DM_TYPE_PATH ||
+               key->type == DM_TYPE_URL) {
         char **text = field(config, key);
         free(*text);
         *text = NULL;
@@ -117,6 +118,7 @@ static void add_problem(const struct dm_config_key *key, struct dm_slice text,
     static const char *const rules[] = {
         [DM_TYPE_ADDRESS] = "must be host:port or unix:/path",
         [DM_TYPE_PATH] = "must be a path",
+        [DM_TYPE_URL] = "must be a URL",
         [DM_TYPE_TOGGLE] = "must be true or false",
         [DM_TYPE_COUNT] = "must be a whole number",
         [DM_TYPE_DURATION] = "must be a duration (500ms, 10s, 2m, 1h)",
@@ -155,6 +157,7 @@ static bool read_value(void *at, const struct dm_config_key *key, struct dm_slic
     switch (key->type) {
     case DM_TYPE_ADDRESS:
     case DM_TYPE_PATH:
+    case DM_TYPE_URL: /* what may be in one depends on hook_insecure too: cmd/credentials */
         *(char **)at = dm_strndup(text.at, text.len);
         if (key->type == DM_TYPE_ADDRESS)
             return address_ok(text);
@@ -222,6 +225,7 @@ void dm_config_write(const struct dm_config *config, const struct dm_config_key 
     switch (key->type) {
     case DM_TYPE_ADDRESS:
     case DM_TYPE_PATH:
+    case DM_TYPE_URL:
         dm_buf_add_slice(out, dm_slice_of(*(char *const *)at));
         break;
     case DM_TYPE_CHOICE:

@@ -4,9 +4,11 @@
 
 #include <stdlib.h>
 
+#include "auth/jwt.h"
 #include "base/alloc.h"
 #include "base/err.h"
 #include "cmd/config_load.h"
+#include "net/hook_url.h"
 #include "net/tls.h"
 
 /* The files of one key. Their texts live here until auth has made its own of them. */
@@ -129,6 +131,56 @@ int dm_credentials_make_tls(const struct dm_config *config, struct ssl_ctx_st **
         dm_buf_printf(&wrong, "%s: needs %s beside it", given, missing);
         err = DM_ERR_INVALID_FIELD;
     }
+    if (err)
+        explain(config, dm_buf_slice(&wrong), why);
+    dm_buf_dispose(&wrong);
+    return err;
+}
+
+/* --- hooks --- */
+
+static int check_url(const char *key, const char *text, bool insecure, struct dm_buf *wrong)
+{
+    struct dm_hook_url url = {NULL, NULL};
+    const char *problem = *text ? dm_hook_url_read(text, insecure, &url) : NULL;
+    if (problem)
+        dm_buf_printf(wrong, "%s: %s", key, problem);
+    dm_hook_url_dispose(&url);
+    return problem ? DM_ERR_INVALID_FIELD : DM_OK;
+}
+
+static int check_hook_secrets(const struct dm_config *config, struct dm_buf *wrong)
+{
+    const char *given = *config->auth_url ? "auth_url" : "authorize_url";
+    if (!config->hook_secret.count && (*config->auth_url || *config->authorize_url)) {
+        dm_buf_printf(wrong, "%s: needs hook_secret beside it, to sign what is sent there", given);
+        return DM_ERR_INVALID_FIELD;
+    }
+    for (size_t i = 0; i < config->hook_secret.count; i++) {
+        if (strlen(config->hook_secret.all[i]) >= DM_SECRET_MIN)
+            continue;
+        dm_buf_printf(wrong, "hook_secret: entry %zu is shorter than %d bytes", i + 1,
+                      DM_SECRET_MIN);
+        return DM_ERR_INVALID_FIELD;
+    }
+    return DM_OK;
+}
+
+int dm_credentials_hooks(const struct dm_config *config, struct dm_hook_options *options,
+                         struct dm_buf *why)
+{
+    struct dm_buf wrong = DM_BUF_INIT;
+    int err = check_url("auth_url", config->auth_url, config->hook_insecure, &wrong);
+    if (!err)
+        err = check_url("authorize_url", config->authorize_url, config->hook_insecure, &wrong);
+    if (!err)
+        err = check_hook_secrets(config, &wrong);
+    *options = (struct dm_hook_options){
+        .urls = {[DM_HOOK_AUTH] = config->auth_url, [DM_HOOK_AUTHORIZE] = config->authorize_url},
+        .secret = config->hook_secret.count ? config->hook_secret.all[0] : NULL,
+        .timeout_ms = config->hook_timeout,
+        .insecure = config->hook_insecure,
+    };
     if (err)
         explain(config, dm_buf_slice(&wrong), why);
     dm_buf_dispose(&wrong);

@@ -34,7 +34,7 @@ const char dm_help_serve[] =
     "variable\n"
     "(DORMOUSE_HIBERNATE_AFTER=10s; lists with commas) or as a flag; flags go over variables over\n"
     "the file. Secrets have no flag: set them in the file, in a variable, or in a file of their\n"
-    "own (jwt_secret_file, api_keys_file: one a line).\n"
+    "own (jwt_secret_file, api_keys_file, hook_secret_file: one a line).\n"
     "\n"
     "  --config FILE\n"
     "        The YAML file; else the variable DORMOUSE_CONFIG names it\n";

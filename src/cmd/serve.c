@@ -18,8 +18,8 @@
 #include "net/tls.h"
 #include "store/database.h"
 
-/* Descriptors kept for HTTP, the database and the loops themselves. */
-enum { SPARE_DESCRIPTORS = 256 };
+/* Descriptors kept for HTTP, hooks, the database and the loops themselves. */
+enum { SPARE_DESCRIPTORS = 256 + DM_HOOK_COUNT * DM_HOOK_AT_ONCE };
 
 static const struct dm_route *const route_tables[] = {
     dm_publish_routes, dm_send_routes, dm_socket_routes, dm_user_routes, dm_admin_routes,
@@ -78,6 +78,8 @@ static struct dm_server_options options_from(const struct dm_config *config,
         .write_timeout_ms = config->write_timeout,
         .keepalive_ms = config->keepalive,
         .open_publish = config->open_publish,
+        .guests = config->guests,
+        .auth_cache_ms = config->auth_cache,
         .expire_sessions = config->expire_sessions,
         .metrics_public = config->metrics == DM_METRICS_PUBLIC,
         .cors_origins = config->cors_origins.all,
@@ -130,11 +132,26 @@ static void heed_signals(const sigset_t *signals)
     pthread_sigmask(SIG_UNBLOCK, signals, NULL);
 }
 
-static int make_credentials(const struct dm_config *config, struct dm_auth **auth,
-                            struct ssl_ctx_st **tls, struct dm_buf *why)
+struct credentials {
+    struct dm_auth *auth;
+    struct ssl_ctx_st *tls;
+    struct dm_hook_options hooks;
+};
+
+static int make_credentials(const struct dm_config *config, struct credentials *made,
+                            struct dm_buf *why)
 {
-    int err = dm_credentials_make(config, auth, why);
-    return err ? err : dm_credentials_make_tls(config, tls, why);
+    *made = (struct credentials){.auth = NULL};
+    int err = dm_credentials_make(config, &made->auth, why);
+    if (!err)
+        err = dm_credentials_make_tls(config, &made->tls, why);
+    return err ? err : dm_credentials_hooks(config, &made->hooks, why);
+}
+
+static void release_credentials(struct credentials *made)
+{
+    dm_auth_release(made->auth);
+    dm_tls_release(made->tls);
 }
 
 /* A listener that changed over would cut off those who know it as it was. */
@@ -152,25 +169,25 @@ static int check_secure(const struct serving *serving, const struct ssl_ctx_st *
 static void reload(struct serving *serving, const struct dm_config *config)
 {
     struct dm_config fresh;
-    struct dm_auth *auth = NULL;
-    struct ssl_ctx_st *tls = NULL;
+    struct credentials made = {.auth = NULL};
     struct dm_buf why = DM_BUF_INIT;
     int err = dm_config_load(&fresh, config->argc, config->argv, config->env, &why);
     if (!err)
-        err = make_credentials(&fresh, &auth, &tls, &why);
+        err = make_credentials(&fresh, &made, &why);
     if (!err)
-        err = check_secure(serving, tls, &why);
+        err = check_secure(serving, made.tls, &why);
     if (err) {
         dm_log(DM_LOG_ERROR, "reload_failed", "why", dm_buf_text(&why), NULL);
     } else {
-        dm_server_set_auth(serving->server, auth);
-        if (tls)
-            dm_server_set_tls(serving->server, tls);
+        dm_server_set_auth(serving->server, made.auth);
+        if (made.tls)
+            dm_server_set_tls(serving->server, made.tls);
+        if (made.hooks.secret)
+            dm_server_set_hook_secret(serving->server, made.hooks.secret);
         dm_log(DM_LOG_INFO, "reloaded", "what",
-               tls ? "secrets, keys, certificate" : "secrets, keys", NULL);
+               made.tls ? "secrets, keys, certificate" : "secrets, keys", NULL);
     }
-    dm_auth_release(auth);
-    dm_tls_release(tls);
+    release_credentials(&made);
     dm_config_dispose(&fresh);
     dm_buf_dispose(&why);
 }
@@ -228,21 +245,20 @@ static int run(struct serving *serving, const struct dm_config *config)
 int dm_serve(const struct dm_config *config)
 {
     struct serving *serving = DM_NEW(struct serving);
-    struct dm_auth *auth = NULL;
-    struct ssl_ctx_st *tls = NULL;
+    struct credentials made;
     int code = 1;
     dm_log_setup((enum dm_log_level)config->log_level, (enum dm_log_format)config->log_format);
-    if (make_credentials(config, &auth, &tls, &serving->why) == DM_OK) {
+    if (make_credentials(config, &made, &serving->why) == DM_OK) {
         struct dm_server_options options = options_from(config, serving);
-        serving->secure = tls != NULL;
-        serving->server = dm_server_create(&options, auth, tls);
+        options.hooks = made.hooks;
+        serving->secure = made.tls != NULL;
+        serving->server = dm_server_create(&options, made.auth, made.tls);
         code = run(serving, config);
         dm_server_destroy(&serving->server);
     } else {
         fail(serving, "configuration_refused");
     }
-    dm_auth_release(auth);
-    dm_tls_release(tls);
+    release_credentials(&made);
     dm_buf_dispose(&serving->why);
     free(serving);
     return code;

@@ -84,7 +84,7 @@ static int refresh(struct dm_shard *shard, uint32_t index, struct dm_slice token
     uint64_t expires_ms = 0;
     bool may_publish = false;
     int err = shard->ports.verify.token(shard->ports.verify.self, session->sock, token,
-                                        dm_user_id(user), &expires_ms, &may_publish);
+                                        dm_user_id(user), &expires_ms, &may_publish, NULL);
     if (err == DM_OK) {
         dm_expiry_set(shard, index, expires_ms);
         dm_session_let_publish(shard, index, may_publish);

@@ -29,17 +29,31 @@ static void close_sessions(struct dm_loop *loop)
     dm_burrow_flush(loop->burrow);
 }
 
+/* Nobody waits for a hook's answer any more, or not for longer. */
+static void give_hooks_up(struct dm_loop *loop)
+{
+    dm_hooks_give_up(dm_server_hooks(loop->server));
+}
+
 static void finish(struct dm_loop *loop, bool late)
 {
     bool answered = dm_kept_count(loop->kept) == 0 && !dm_turn_has_waiting(&loop->turn) &&
                     !dm_shard_has_asked(loop->shard);
     if (late)
         dm_shard_finish_publishes(loop->shard);
-    if (all_have(loop, DM_DRAIN_ANSWERED, answered) || late)
-        loop->drain.state = DM_DRAIN_CLOSING;
+    if (!all_have(loop, DM_DRAIN_ANSWERED, answered) && !late)
+        return;
+    give_hooks_up(loop);
+    loop->drain.state = DM_DRAIN_CLOSING;
 }
 
-/* Past end_by only the store is still waited for: what it owes points into this shard. */
+/* What is still to come back to this loop: operations at the store, calls of hooks. */
+static bool is_owed(const struct dm_loop *loop)
+{
+    return dm_shard_busy(loop->shard) || loop->hook_calls;
+}
+
+/* Past end_by only what is owed is still waited for: it points into this shard. */
 static void close_all(struct dm_loop *loop, bool late)
 {
     if (late)
@@ -48,7 +62,7 @@ static void close_all(struct dm_loop *loop, bool late)
     bool edge_ended = all_have(loop, DM_DRAIN_EDGE_ENDED, loop->connections.count == 0);
     bool empty = edge_ended && dm_server_connections(loop->server) == 0 &&
                  dm_burrow_count(loop->burrow) == 0;
-    if (all_have(loop, DM_DRAIN_EMPTY, (empty || late) && !dm_shard_busy(loop->shard)))
+    if (all_have(loop, DM_DRAIN_EMPTY, (empty || late) && !is_owed(loop)))
         loop->drain.state = DM_DRAIN_LAST_TURN;
 }
 
@@ -57,7 +71,7 @@ bool dm_loop_has_drained(struct dm_loop *loop)
     if (loop->drain.state == DM_DRAIN_SERVING)
         return false;
     if (loop->drain.state == DM_DRAIN_LAST_TURN)
-        return !dm_shard_busy(loop->shard);
+        return !is_owed(loop);
     bool late = dm_shard_now(loop->shard) >= loop->drain.end_by;
     dm_connections_end_idle(&loop->connections);
     if (loop->drain.state == DM_DRAIN_FINISHING)

@@ -14,6 +14,7 @@ struct place {
     uint32_t holder; /* struct holder, or 0; first, for a free place has no generation */
     uint32_t generation;
     h2o_req_t *req;
+    bool for_hook;
 };
 
 /* A principal with requests waiting. */
@@ -29,6 +30,7 @@ struct dm_kept {
     uint64_t index_key[2];
     uint32_t most, next_generation;
     uint32_t long_count; /* places with a holder */
+    uint32_t hook_count;
     uint64_t answered;
     uint64_t bytes, most_bytes; /* of large answers that are not taken yet */
     struct dm_metrics *metrics;
@@ -126,6 +128,18 @@ static void forget(void *memory)
     (void)dm_kept_answer(reminder->kept, reminder->handle);
 }
 
+static void take_place(struct dm_kept *kept, struct place place, struct dm_handle *out)
+{
+    h2o_req_t *req = place.req;
+    out->place = dm_slab_take(&kept->places);
+    out->generation = ++kept->next_generation ? kept->next_generation : ++kept->next_generation;
+    place.generation = out->generation;
+    *(struct place *)dm_slab_at(&kept->places, out->place) = place;
+    struct reminder *reminder = h2o_mem_alloc_shared(&req->pool, sizeof *reminder, forget);
+    *reminder = (struct reminder){kept, *out};
+    dm_metrics_set(kept->metrics, DM_METRIC_HTTP_PENDING, kept->places.live);
+}
+
 int dm_kept_take(struct dm_kept *kept, h2o_req_t *req, const struct dm_principal *principal,
                  struct dm_handle *out)
 {
@@ -134,13 +148,17 @@ int dm_kept_take(struct dm_kept *kept, h2o_req_t *req, const struct dm_principal
         return DM_ERR_OVERLOADED;
     if (principal && take_share(kept, principal, &index) != DM_OK)
         return DM_ERR_TOO_MANY_REQUESTS;
-    out->place = dm_slab_take(&kept->places);
-    out->generation = ++kept->next_generation ? kept->next_generation : ++kept->next_generation;
-    *(struct place *)dm_slab_at(&kept->places, out->place) =
-        (struct place){index, out->generation, req};
-    struct reminder *reminder = h2o_mem_alloc_shared(&req->pool, sizeof *reminder, forget);
-    *reminder = (struct reminder){kept, *out};
-    dm_metrics_set(kept->metrics, DM_METRIC_HTTP_PENDING, kept->places.live);
+    take_place(kept, (struct place){.holder = index, .req = req}, out);
+    return DM_OK;
+}
+
+int dm_kept_take_for_hook(struct dm_kept *kept, h2o_req_t *req, struct dm_handle *out)
+{
+    bool too_many = kept->hook_count && kept->hook_count >= kept->most / 2;
+    if (kept->places.live >= kept->most || too_many)
+        return DM_ERR_OVERLOADED;
+    kept->hook_count++;
+    take_place(kept, (struct place){.req = req, .for_hook = true}, out);
     return DM_OK;
 }
 
@@ -153,6 +171,7 @@ h2o_req_t *dm_kept_answer(struct dm_kept *kept, struct dm_handle handle)
     kept->answered++;
     if (place->holder)
         leave(kept, place->holder);
+    kept->hook_count -= place->for_hook;
     dm_slab_give(&kept->places, handle.place);
     dm_metrics_set(kept->metrics, DM_METRIC_HTTP_PENDING, kept->places.live);
     return req;
@@ -184,7 +203,7 @@ bool dm_kept_may_answer(struct dm_kept *kept, h2o_req_t *req, uint64_t bytes)
 
 bool dm_kept_is_nearly_full(const struct dm_kept *kept)
 {
-    return kept->places.live - kept->long_count >= kept->most - kept->most / 4;
+    return kept->places.live - kept->long_count - kept->hook_count >= kept->most - kept->most / 4;
 }
 
 uint32_t dm_kept_count(const struct dm_kept *kept)

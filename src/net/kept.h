@@ -30,6 +30,11 @@ void dm_kept_destroy(struct dm_kept **kept);
 int dm_kept_take(struct dm_kept *kept, struct st_h2o_req_t *req,
                  const struct dm_principal *principal, struct dm_handle *out) DM_MUST_CHECK;
 
+/* The same of a request that waits for a hook: of all places half are for these at most, for a hook
+ * that hangs must not take them all. DM_OK or DM_ERR_OVERLOADED. */
+int dm_kept_take_for_hook(struct dm_kept *kept, struct st_h2o_req_t *req,
+                          struct dm_handle *out) DM_MUST_CHECK;
+
 /* The request, its place given back: answer it now. NULL: it is gone. */
 struct st_h2o_req_t *dm_kept_answer(struct dm_kept *kept, struct dm_handle handle);
 /* May it be answered with so many bytes? They count until the client has taken them. */

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "net/authorize.h"
 #include "net/guard.h"
 #include "net/loop_priv.h"
 #include "net/reply.h"
@@ -83,6 +84,7 @@ struct dm_loop *dm_loop_create(struct dm_server *server, uint32_t number,
     dm_inbox_init(&loop->inbox);
     dm_turn_init(&loop->turn);
     dm_list_init(&loop->lobby);
+    loop->auth_cache = dm_auth_cache_create(loop->options->auth_cache_ms);
     return loop;
 }
 
@@ -96,6 +98,7 @@ void dm_loop_destroy(struct dm_loop **loop)
     dm_burrow_destroy(&(*loop)->burrow);
     dm_shard_destroy(&(*loop)->shard);
     dm_kept_destroy(&(*loop)->kept);
+    dm_auth_cache_destroy(&(*loop)->auth_cache);
     free((*loop)->places);
     free((*loop)->forwarded);
     dm_auth_release((*loop)->auth);
@@ -118,7 +121,7 @@ static uint64_t clock_wall(void *self)
 
 /* A token that a client brings on its socket, to stay longer. */
 static int verify_token(void *self, uint32_t sock, struct dm_slice token, struct dm_slice user_id,
-                        uint64_t *expires_ms, bool *may_publish)
+                        uint64_t *expires_ms, bool *may_publish, struct dm_buf *claims)
 {
     struct dm_loop *loop = self;
     struct dm_guard *guard = dm_server_guard(loop->server);
@@ -129,7 +132,7 @@ static int verify_token(void *self, uint32_t sock, struct dm_slice token, struct
         dm_metrics_refuse(loop->metrics, DM_ERR_TOO_MANY_FAILURES);
         return DM_ERR_TOO_MANY_FAILURES;
     }
-    int err = dm_auth_check(loop->auth, token, false, now, &who);
+    int err = dm_auth_check(loop->auth, token, false, now, &who, claims);
     if (err == DM_ERR_UNAUTHORIZED)
         dm_guard_note_peer(guard, &peer, mono);
     if (err)
@@ -159,6 +162,7 @@ static void create_shard(struct dm_loop *loop, const struct dm_store *store)
         .store = *store,
         .sink = dm_loop_sink(loop),
         .verify = {loop, verify_token},
+        .authorize = dm_loop_authorize(loop),
         .post = dm_server_post(loop->server),
         .edge = loop,
     };

@@ -13,7 +13,9 @@
 #include "base/list.h"
 #include "hub/session.h"
 #include "hub/shard.h"
+#include "net/auth_cache.h"
 #include "net/burrow.h"
+#include "net/hook.h"
 #include "net/kept.h"
 #include "net/line.h"
 #include "net/server.h"
@@ -41,6 +43,12 @@ struct dm_kept *dm_loop_kept(struct dm_loop *loop);
 const struct dm_auth *dm_loop_auth(const struct dm_loop *loop);
 void dm_loop_set_auth(struct dm_loop *loop, struct dm_auth *auth);
 void dm_loop_set_tls(struct dm_loop *loop, struct ssl_ctx_st *tls); /* of what connects from now */
+
+/* Calls a hook; `done` is run on this loop when that is over, and has the call again. False: it is
+ * not called, and `done` is not run. */
+bool dm_loop_call_hook(struct dm_loop *loop, struct dm_hook_call *call,
+                       dm_hook_done *done) DM_MUST_CHECK;
+struct dm_auth_cache *dm_loop_auth_cache(const struct dm_loop *loop); /* NULL: off */
 
 /* Of a WebSocket's peer, as net/guard.h has it. */
 struct dm_origin {

@@ -55,6 +55,9 @@ struct dm_loop {
     struct dm_address *forwarded; /* by number too; none before one came through a proxy */
     uint32_t places_room, forwarded_room;
 
+    struct dm_auth_cache *auth_cache; /* NULL: off */
+    uint32_t hook_calls;              /* that are not back yet */
+
     struct dm_list lobby; /* accepted, and not h2o's yet, in order */
 
     uint64_t sweep_at, ping_at;

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "codec/json.h"
+#include "net/origin.h"
 
 static const char json_type[] = "application/json; charset=utf-8";
 
@@ -46,14 +47,6 @@ void dm_reply_header(h2o_req_t *req, const char *lower_name, struct dm_slice val
                           copy.base, copy.len);
 }
 
-static bool is_allowed_origin(const struct dm_server_options *options, struct dm_slice origin)
-{
-    for (size_t i = 0; i < options->cors_origin_count; i++)
-        if (dm_slice_eq(dm_slice_of(options->cors_origins[i]), origin))
-            return true;
-    return false;
-}
-
 void dm_reply_cors(h2o_req_t *req, const struct dm_server_options *options)
 {
     ssize_t at = h2o_find_header_by_str(&req->headers, H2O_STRLIT("origin"), -1);
@@ -61,7 +54,7 @@ void dm_reply_cors(h2o_req_t *req, const struct dm_server_options *options)
         dm_reply_header(req, "vary", DM_SLICE("Origin"));
     if (at >= 0 && options->cors_origin_count) {
         h2o_iovec_t origin = req->headers.entries[at].value;
-        if (is_allowed_origin(options, dm_slice(origin.base, origin.len))) {
+        if (dm_origin_is_listed(options, dm_slice(origin.base, origin.len))) {
             dm_reply_header(req, "access-control-allow-origin", dm_slice(origin.base, origin.len));
             dm_reply_header(req, "access-control-allow-credentials", DM_SLICE("true"));
             return;

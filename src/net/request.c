@@ -71,6 +71,8 @@ int dm_request_keep(struct dm_request *request, enum dm_keep how, struct dm_hand
 {
     if (dm_server_draining(dm_loop_server(request->loop)))
         return DM_ERR_SHUTTING_DOWN;
+    if (how == DM_KEEP_FOR_HOOK)
+        return dm_kept_take_for_hook(dm_loop_kept(request->loop), request->h2o, out);
     const struct dm_principal *holder = how == DM_KEEP_LONG ? &request->principal : NULL;
     return dm_kept_take(dm_loop_kept(request->loop), request->h2o, holder, out);
 }

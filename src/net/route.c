@@ -10,7 +10,6 @@
 #include "codec/json.h"
 #include "codec/utf8.h"
 #include "net/framing.h"
-#include "net/guard.h"
 #include "net/later.h"
 #include "net/loop.h"
 #include "net/reply.h"
@@ -20,12 +19,6 @@ enum { SEGMENTS_MAX = 8 };
 static const struct dm_server_options *options_of(const struct dm_request *request)
 {
     return dm_server_options(dm_loop_server(request->loop));
-}
-
-static void refuse(struct dm_request *request, int err)
-{
-    dm_metrics_refuse(dm_loop_metrics(request->loop), err);
-    dm_reply_raw_error(request->h2o, options_of(request), err, request->why);
 }
 
 /* --- matching --- */
@@ -105,37 +98,6 @@ static void find(const struct dm_server_options *options, struct dm_slice path,
 
 /* --- authorising --- */
 
-/* Where its address has failed too often, an API key still counts: what strangers behind the same
- * proxy do must not shut out a backend. */
-static int check_credential(struct dm_request *request, bool barred)
-{
-    const struct dm_auth *auth = dm_loop_auth(request->loop);
-    struct dm_slice header = dm_request_header(request, DM_SLICE("authorization"));
-    struct dm_slice credential = dm_auth_credential(header);
-    bool by_header = credential.at != NULL;
-    if (barred)
-        return by_header && dm_auth_check_key(auth, credential, &request->principal)
-                   ? DM_OK
-                   : DM_ERR_TOO_MANY_FAILURES;
-    if (!by_header) {
-        struct dm_slice raw = dm_request_query(request, DM_SLICE("token"));
-        if (!raw.at || !dm_request_decode(request, raw, &credential))
-            return DM_ERR_UNAUTHORIZED;
-    }
-    uint64_t now = dm_shard_wall(dm_loop_shard(request->loop));
-    return dm_auth_check(auth, credential, by_header, now, &request->principal);
-}
-
-int dm_request_authenticate(struct dm_request *request)
-{
-    struct dm_guard *guard = dm_server_guard(dm_loop_server(request->loop));
-    int err = check_credential(request, dm_guard_bars_try(guard, request));
-    request->known = err == DM_OK;
-    if (err == DM_ERR_UNAUTHORIZED)
-        dm_guard_note_failure(guard, request);
-    return err ? err : dm_guard_count_request(guard, request);
-}
-
 static bool is_local(const struct dm_request *request)
 {
     struct sockaddr_storage at;
@@ -153,34 +115,33 @@ static bool is_local(const struct dm_request *request)
            ntohl(((struct sockaddr_in *)&at)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
-static int need_scope(struct dm_request *request, unsigned scope)
+/* May this principal? Only asked where not everybody may. */
+static int check_scope(const struct dm_request *request)
 {
-    int err = dm_request_authenticate(request);
-    if (err)
-        return err;
-    return request->principal.scopes & scope ? DM_OK : DM_ERR_FORBIDDEN;
-}
-
-static int authorize(struct dm_request *request, enum dm_who who)
-{
-    int err;
-    switch (who) {
+    bool admin = request->principal.scopes & DM_SCOPE_ADMIN;
+    switch (request->route->who) {
+    case DM_WHO_PUBLISH:
+        return dm_principal_may_publish(&request->principal) ? DM_OK : DM_ERR_FORBIDDEN;
+    case DM_WHO_OPEN_PUBLISH:
+        return dm_principal_may_publish(&request->principal) || options_of(request)->open_publish
+                   ? DM_OK
+                   : DM_ERR_FORBIDDEN;
+    case DM_WHO_ADMIN:
+    case DM_WHO_LOCAL:
+        return admin ? DM_OK : DM_ERR_FORBIDDEN;
     case DM_WHO_ANYONE:
     case DM_WHO_SOCKET:
-        return DM_OK;
-    case DM_WHO_PUBLISH: /* admin may do all that publish may, and more */
-        return need_scope(request, DM_SCOPE_PUBLISH | DM_SCOPE_ADMIN);
-    case DM_WHO_OPEN_PUBLISH:
-        err = need_scope(request, DM_SCOPE_PUBLISH | DM_SCOPE_ADMIN);
-        return err == DM_ERR_FORBIDDEN && options_of(request)->open_publish ? DM_OK : err;
-    case DM_WHO_ADMIN:
-        return need_scope(request, DM_SCOPE_ADMIN);
-    case DM_WHO_LOCAL:
-        if (options_of(request)->metrics_public || is_local(request))
-            return DM_OK;
-        return need_scope(request, DM_SCOPE_ADMIN);
+        break;
     }
-    return DM_ERR_FORBIDDEN;
+    return DM_OK;
+}
+
+/* Need nobody know who it is, at least for now? */
+static bool is_open(const struct dm_request *request)
+{
+    enum dm_who who = request->route->who;
+    return who == DM_WHO_ANYONE || who == DM_WHO_SOCKET ||
+           (who == DM_WHO_LOCAL && (options_of(request)->metrics_public || is_local(request)));
 }
 
 /* --- bodies --- */
@@ -224,15 +185,30 @@ static void answer_preflight(struct dm_request *request, const struct match *mat
     dm_reply_raw(req, 204, NULL, DM_NO_SLICE);
 }
 
-static int decode_args(struct dm_request *request, const struct match *match)
+static int decode_args(struct dm_request *request)
 {
-    for (size_t i = 0; i < match->arg_count; i++)
-        if (!dm_request_decode(request, match->args[i], &request->args[i]))
+    for (size_t i = 0; i < request->arg_count; i++)
+        if (!dm_request_decode(request, request->args[i], &request->args[i]))
             return DM_ERR_INVALID_NAME;
         else
             request->args[i] = dm_utf8_trim(request->args[i]);
-    request->arg_count = match->arg_count;
     return DM_OK;
+}
+
+static int handle(struct dm_request *request)
+{
+    int err = DM_OK;
+    if (request->route->body != DM_BODY_NONE)
+        err = read_body(request, request->route->body);
+    if (!err)
+        err = decode_args(request);
+    return err ? err : request->route->handle(request);
+}
+
+static int handle_known(struct dm_request *request)
+{
+    int err = check_scope(request);
+    return err ? err : handle(request);
 }
 
 static int carry_out(struct dm_request *request)
@@ -255,12 +231,10 @@ static int carry_out(struct dm_request *request)
         dm_reply_header(request->h2o, "allow", dm_slice_of(match.allow));
         return DM_ERR_METHOD_NOT_ALLOWED;
     }
-    int err = authorize(request, match.route->who);
-    if (!err && match.route->body != DM_BODY_NONE)
-        err = read_body(request, match.route->body);
-    if (!err)
-        err = decode_args(request, &match);
-    return err ? err : match.route->handle(request);
+    request->route = match.route;
+    request->arg_count = match.arg_count;
+    memcpy(request->args, match.args, sizeof match.args);
+    return is_open(request) ? handle(request) : dm_request_identify(request, handle_known);
 }
 
 /* The head as it came still stands at the start of the socket's input. */
@@ -305,5 +279,5 @@ void dm_route(struct dm_loop *loop, h2o_req_t *req)
     if (!err)
         err = carry_out(&request);
     if (err)
-        refuse(&request, err);
+        dm_reply_error(&request, err);
 }

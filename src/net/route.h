@@ -25,7 +25,7 @@ enum dm_who {
     DM_WHO_OPEN_PUBLISH, /* publish scope; any user where open_publish is set */
     DM_WHO_ADMIN,
     DM_WHO_LOCAL,  /* loopback (not through a proxy), or admin, or everyone if metrics = public */
-    DM_WHO_SOCKET, /* an upgrade: the handler authenticates, after it has checked the handshake */
+    DM_WHO_SOCKET, /* an upgrade: the handler identifies, after it has checked the handshake */
 };
 
 enum dm_body {
@@ -47,21 +47,35 @@ enum { DM_ARGS_MAX = 4 };
 struct dm_request {
     struct st_h2o_req_t *h2o;
     struct dm_loop *loop;
+    const struct dm_route *route;
     struct dm_slice path, query; /* raw; the query without its "?" */
     struct dm_slice args[DM_ARGS_MAX];
     size_t arg_count;
     bool known; /* is there a principal? */
     struct dm_principal principal;
-    struct dm_slice body; /* a valid JSON object */
-    struct dm_slice why;  /* a handler may set what an error says, in place of its standing text */
+    struct dm_slice claims; /* the user's, a JSON object; absent for API keys */
+    struct dm_slice body;   /* a valid JSON object */
+    struct dm_slice why; /* a handler may set what an error says, in place of its standing text */
+    void *state;         /* a handler's own, in the request's memory, for when it goes on */
 };
+
+/* How a request goes on after what may have taken time: as a handler does. It may be another copy
+ * of the request than before, but is the same one, and so is its memory. */
+typedef int dm_request_then(struct dm_request *request);
 
 /* Finds the route and carries it out. Always answers, now or later. */
 void dm_route(struct dm_loop *loop, struct st_h2o_req_t *req);
 
-/* Who presents a token: Authorization first, then ?token=. DM_ERR_UNAUTHORIZED if none or bad;
- * DM_ERR_TOO_MANY_FAILURES unseen, DM_ERR_RATE_LIMITED for a principal that asks too often. */
-int dm_request_authenticate(struct dm_request *request) DM_MUST_CHECK;
+/* Finds out who asks, then goes on with `then`, now or later: by the token presented
+ * (Authorization first, then ?token=), or where there is none by the auth hook.
+ * DM_ERR_UNAUTHORIZED, DM_ERR_BAD_ORIGIN, DM_ERR_HOOK_UNAVAILABLE; DM_ERR_TOO_MANY_FAILURES unseen;
+ * DM_ERR_RATE_LIMITED for a principal that asks too often. Returns as a handler does. */
+int dm_request_identify(struct dm_request *request, dm_request_then *then) DM_MUST_CHECK;
+
+/* Goes on, now or later, where the principal may enter the channel: DM_ERR_FORBIDDEN,
+ * DM_ERR_HOOK_UNAVAILABLE. An API key may. */
+int dm_request_authorize_channel(struct dm_request *request, struct dm_slice channel,
+                                 dm_request_then *then) DM_MUST_CHECK;
 
 struct dm_slice dm_request_header(const struct dm_request *request, struct dm_slice lower_name);
 struct dm_slice dm_request_query(const struct dm_request *request, struct dm_slice name); /* raw */
@@ -74,8 +88,8 @@ bool dm_request_decode(struct dm_request *request, struct dm_slice raw,
 void *dm_request_alloc(struct dm_request *request, size_t size);
 
 /* Keeps the request for a late answer: of one that may wait long for others, each principal may
- * have a share only. */
-enum dm_keep { DM_KEEP_SHORT, DM_KEEP_LONG };
+ * have a share only, and so may those that wait for hooks. */
+enum dm_keep { DM_KEEP_SHORT, DM_KEEP_LONG, DM_KEEP_FOR_HOOK };
 int dm_request_keep(struct dm_request *request, enum dm_keep how,
                     struct dm_handle *out) DM_MUST_CHECK;
 

@@ -24,6 +24,8 @@ struct worker {
 struct dm_server {
     struct dm_server_options options;
     struct dm_guard *guard;
+    struct dm_hooks *hooks;
+    struct dm_metrics hook_metrics; /* counted by the hooks' thread */
     struct worker *workers;
     struct dm_store store;
     pthread_barrier_t set_up; /* the loops and the main thread */
@@ -52,6 +54,7 @@ struct dm_server *dm_server_create(const struct dm_server_options *options, stru
         dm_loop_set_tls(worker->loop, dm_tls_retain(tls));
         server->metrics[server->metrics_count++] = &worker->metrics;
     }
+    dm_server_add_metrics(server, &server->hook_metrics);
     return server;
 }
 
@@ -103,7 +106,9 @@ static void *run(void *argument)
 
 void dm_server_start(struct dm_server *server, const struct dm_store *store, int listen_fd)
 {
+    struct dm_post to_shards = dm_server_post(server);
     server->store = *store;
+    server->hooks = dm_hooks_create(&server->options.hooks, &to_shards, &server->hook_metrics);
     DM_CHECK(pthread_barrier_init(&server->set_up, NULL, server->options.shards + 1) == 0);
     for (uint32_t i = 0; i < server->options.shards; i++) {
         struct worker *worker = &server->workers[i];
@@ -163,6 +168,11 @@ void dm_server_set_auth(struct dm_server *server, struct dm_auth *auth)
     order_all(server, take_auth, (struct order){.auth = auth});
 }
 
+void dm_server_set_hook_secret(struct dm_server *server, const char *secret)
+{
+    dm_hooks_set_secret(server->hooks, secret);
+}
+
 void dm_server_set_tls(struct dm_server *server, struct ssl_ctx_st *tls)
 {
     order_all(server, take_tls, (struct order){.tls = tls});
@@ -175,6 +185,7 @@ void dm_server_drain(struct dm_server *server)
     order_all(server, end, (struct order){.deadline = deadline});
     for (uint32_t i = 0; i < server->options.shards; i++)
         pthread_join(server->workers[i].thread, NULL);
+    dm_hooks_destroy(&server->hooks);
     pthread_barrier_destroy(&server->set_up);
 }
 
@@ -213,6 +224,11 @@ void dm_server_give_connection(struct dm_server *server)
 struct dm_guard *dm_server_guard(const struct dm_server *server)
 {
     return server->guard;
+}
+
+struct dm_hooks *dm_server_hooks(const struct dm_server *server)
+{
+    return server->hooks;
 }
 
 bool dm_server_draining(const struct dm_server *server)

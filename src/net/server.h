@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "hub/shard.h"
 #include "model/limits.h"
+#include "net/hook.h"
 
 struct ssl_ctx_st;
 struct dm_guard;
@@ -29,7 +30,9 @@ struct dm_server_options {
     uint64_t hibernate_after_ms, resume_window_ms, result_retention_ms;
     uint64_t ping_interval_ms, drain_timeout_ms;
     uint64_t handshake_timeout_ms, request_timeout_ms, write_timeout_ms, keepalive_ms;
-    bool open_publish, expire_sessions, metrics_public;
+    bool open_publish, guests, expire_sessions, metrics_public;
+    struct dm_hook_options hooks; /* only read by dm_server_start */
+    uint64_t auth_cache_ms;       /* 0: off */
     char *const *cors_origins;
     size_t cors_origin_count;
     char *const *trusted_proxies; /* what dm_network_read takes */
@@ -55,6 +58,9 @@ void dm_server_start(struct dm_server *server, const struct dm_store *store, int
 /* New secrets: every loop changes over between two turns. */
 void dm_server_set_auth(struct dm_server *server, struct dm_auth *auth);
 
+/* A new secret to sign calls of hooks with. */
+void dm_server_set_hook_secret(struct dm_server *server, const char *secret);
+
 /* Another certificate, for what connects from then on. What speaks TLS at all stays as it is. */
 void dm_server_set_tls(struct dm_server *server, struct ssl_ctx_st *tls);
 
@@ -74,6 +80,7 @@ size_t dm_server_metrics(const struct dm_server *server, const struct dm_metrics
 bool dm_server_take_connection(struct dm_server *server);
 void dm_server_give_connection(struct dm_server *server);
 uint32_t dm_server_connections(const struct dm_server *server);
+struct dm_hooks *dm_server_hooks(const struct dm_server *server); /* NULL: there is none */
 struct dm_guard *dm_server_guard(const struct dm_server *server); /* any thread */
 bool dm_server_draining(const struct dm_server *server);
 

@@ -234,32 +234,11 @@ static int take_places(struct dm_request *request, struct dm_handle *handle, uin
     return err;
 }
 
-int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect)
+static void admit(struct dm_request *request, const struct dm_handshake *handshake,
+                  struct arrival *arrival)
 {
-    struct dm_handshake handshake;
-    struct dm_handle handle;
-    uint32_t place = 0;
-    int err = dm_handshake_read(request, &handshake);
-    if (!err)
-        err = dm_request_authenticate(request);
-    if (!err && request->principal.kind != DM_PRINCIPAL_USER) {
-        request->why = DM_SLICE("A socket needs a user's token, not an API key");
-        err = DM_ERR_UNAUTHORIZED;
-    }
-    if (!err && handshake.msgpack) {
-        request->why = DM_SLICE("This version does not speak msgpack yet: ask for dormouse.v1");
-        err = DM_ERR_NOT_YET;
-    }
-    if (!err)
-        err = take_places(request, &handle, &place);
-    if (err)
-        return err;
-    struct arrival *arrival = DM_NEW(struct arrival);
     arrival->loop = request->loop;
-    arrival->handle = handle;
-    arrival->handshake = handshake;
-    arrival->admission.dialect = handshake.native ? DM_DIALECT_NATIVE : dialect;
-    arrival->origin.place = place;
+    arrival->handshake = *handshake;
     arrival->admission.done = on_admission;
     arrival->admission.user_len = request->principal.id_len;
     memcpy(arrival->admission.user_id, request->principal.id, request->principal.id_len);
@@ -272,5 +251,45 @@ int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect)
             dm_guard_forwarded(dm_server_guard(dm_loop_server(request->loop)), request);
     }
     dm_session_admit(dm_loop_shard(request->loop), &arrival->admission);
+}
+
+/* What is known of an upgrade before it is known whose. */
+struct upgrade {
+    struct dm_handshake handshake;
+    enum dm_dialect_id dialect;
+};
+
+static int upgrade_known(struct dm_request *request)
+{
+    const struct upgrade *upgrade = request->state;
+    struct dm_handle handle;
+    uint32_t place = 0;
+    if (request->principal.kind != DM_PRINCIPAL_USER) {
+        request->why = DM_SLICE("A socket needs a user's token, not an API key");
+        return DM_ERR_UNAUTHORIZED;
+    }
+    if (upgrade->handshake.msgpack) {
+        request->why = DM_SLICE("This version does not speak msgpack yet: ask for dormouse.v1");
+        return DM_ERR_NOT_YET;
+    }
+    int err = take_places(request, &handle, &place);
+    if (err)
+        return err;
+    struct arrival *arrival = DM_NEW(struct arrival);
+    arrival->handle = handle;
+    arrival->origin.place = place;
+    arrival->admission.dialect = upgrade->dialect;
+    admit(request, &upgrade->handshake, arrival);
     return DM_OK;
+}
+
+int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect)
+{
+    struct upgrade *upgrade = dm_request_alloc(request, sizeof *upgrade);
+    int err = dm_handshake_read(request, &upgrade->handshake);
+    if (err)
+        return err;
+    upgrade->dialect = upgrade->handshake.native ? DM_DIALECT_NATIVE : dialect;
+    request->state = upgrade;
+    return dm_request_identify(request, upgrade_known);
 }

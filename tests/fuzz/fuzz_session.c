@@ -90,11 +90,11 @@ static void post(void *self, uint32_t shard, struct dm_mail *mail)
 }
 
 static int verify(void *self, uint32_t sock, struct dm_slice token, struct dm_slice user_id,
-                  uint64_t *expires_ms, bool *may_publish)
+                  uint64_t *expires_ms, bool *may_publish, struct dm_buf *claims)
 {
     struct world *world = self;
     DM_CHECK(dm_slice_eq(user_id, user));
-    (void)sock;
+    (void)sock, (void)claims;
     *expires_ms = wall_ms(world) + token.len * 100;
     *may_publish = token.len % 2;
     return dm_slice_starts(token, DM_SLICE("good")) ? DM_OK : DM_ERR_UNAUTHORIZED;

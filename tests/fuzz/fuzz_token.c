@@ -59,7 +59,7 @@ static void check(const struct dm_auth *auth, struct dm_slice credential, bool b
                   uint64_t now)
 {
     struct dm_principal who;
-    int err = dm_auth_check(auth, credential, by_header, now, &who);
+    int err = dm_auth_check(auth, credential, by_header, now, &who, NULL);
     DM_CHECK(err == DM_OK || err == DM_ERR_UNAUTHORIZED);
     if (err)
         return;

@@ -73,6 +73,7 @@ plant layers "the hub includes the store" src/hub/hub.h '#  include "store/store
 plant layers "sqlite3.h in the hub" src/hub/hub.h '#include <sqlite3.h>\n'
 plant layers "h2o in the hub" src/hub/hub.h '#include <h2o/socket.h>\n'
 plant layers "wslay in base" src/base/one.h '#include <wslay/wslay.h>\n'
+plant layers "curl in the hub" src/hub/hub.h '#include <curl/curl.h>\n'
 plant layers "an include that is not there" src/hub/hub.h '#include "base/two.h"\n'
 plant layers "an include that is not rooted" src/hub/hub.h '#include "one.h"\n'
 plant layers "a folder that is no layer" src/misc/misc.c '#include "base/one.h"\n'

@@ -33,21 +33,21 @@ static void keys_are_known_by_header_only(void **state)
     char *keys[] = {"ci=" CI, "bot.2=" BOT};
     struct dm_auth *auth = make(NULL, 0, keys, 2, "");
     struct dm_principal who;
-    assert_int_equal(dm_auth_check(auth, DM_SLICE(CI), true, 0, &who), DM_OK);
+    assert_int_equal(dm_auth_check(auth, DM_SLICE(CI), true, 0, &who, NULL), DM_OK);
     assert_int_equal(who.kind, DM_PRINCIPAL_KEY);
     assert_int_equal(who.scopes, DM_SCOPE_PUBLISH | DM_SCOPE_ADMIN);
     assert_int_equal(who.expires_ms, 0);
     assert_true(dm_slice_eq(dm_principal_id(&who), DM_SLICE("ci")));
-    assert_int_equal(dm_auth_check(auth, DM_SLICE(BOT), true, 0, &who), DM_OK);
+    assert_int_equal(dm_auth_check(auth, DM_SLICE(BOT), true, 0, &who, NULL), DM_OK);
     assert_true(dm_slice_eq(dm_principal_id(&who), DM_SLICE("bot.2")));
-    assert_int_equal(dm_auth_check(auth, DM_SLICE(CI), false, 0, &who), DM_ERR_UNAUTHORIZED);
+    assert_int_equal(dm_auth_check(auth, DM_SLICE(CI), false, 0, &who, NULL), DM_ERR_UNAUTHORIZED);
     const char *bad[] = {"", "ci", "ci=" CI, CI "x", "ci-secret-012345678", "CI-SECRET-0123456789"};
     for (size_t i = 0; i < DM_COUNT(bad); i++)
-        assert_int_equal(dm_auth_check(auth, dm_slice_of(bad[i]), true, 0, &who),
+        assert_int_equal(dm_auth_check(auth, dm_slice_of(bad[i]), true, 0, &who, NULL),
                          DM_ERR_UNAUTHORIZED);
     char long_one[4096];
     memset(long_one, 'x', sizeof long_one);
-    assert_int_equal(dm_auth_check(auth, dm_slice(long_one, sizeof long_one), true, 0, &who),
+    assert_int_equal(dm_auth_check(auth, dm_slice(long_one, sizeof long_one), true, 0, &who, NULL),
                      DM_ERR_UNAUTHORIZED);
     dm_auth_release(auth);
 }
@@ -59,9 +59,9 @@ static void without_secrets_nobody_gets_in(void **state)
     struct dm_principal who;
     const char *tries[] = {"", "x", "..", "e30.e30.e30", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0."};
     for (size_t i = 0; i < DM_COUNT(tries); i++)
-        assert_int_equal(dm_auth_check(auth, dm_slice_of(tries[i]), true, 0, &who),
+        assert_int_equal(dm_auth_check(auth, dm_slice_of(tries[i]), true, 0, &who, NULL),
                          DM_ERR_UNAUTHORIZED);
-    assert_int_equal(dm_auth_check(auth, DM_NO_SLICE, true, 0, &who), DM_ERR_UNAUTHORIZED);
+    assert_int_equal(dm_auth_check(auth, DM_NO_SLICE, true, 0, &who, NULL), DM_ERR_UNAUTHORIZED);
     dm_auth_release(auth);
     dm_auth_release(NULL);
 }
@@ -96,7 +96,7 @@ static void weak_secrets_are_refused_by_name(void **state)
         "0123456789012345678901234567890123456789012345678901234567890123=0123456789012345"};
     struct dm_auth *auth = make(secrets, 1, edge, 1, "");
     struct dm_principal who;
-    assert_int_equal(dm_auth_check(auth, DM_SLICE("0123456789012345"), true, 0, &who), DM_OK);
+    assert_int_equal(dm_auth_check(auth, DM_SLICE("0123456789012345"), true, 0, &who, NULL), DM_OK);
     assert_int_equal(who.id_len, 64);
     dm_auth_destroy(&auth);
 }
@@ -109,7 +109,7 @@ static void a_held_auth_outlives_its_maker(void **state)
     struct dm_auth *held = dm_auth_retain(auth);
     struct dm_principal who;
     dm_auth_destroy(&auth);
-    assert_int_equal(dm_auth_check(held, DM_SLICE(CI), true, 0, &who), DM_OK);
+    assert_int_equal(dm_auth_check(held, DM_SLICE(CI), true, 0, &who, NULL), DM_OK);
     dm_auth_release(held);
 }
 

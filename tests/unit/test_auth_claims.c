@@ -124,13 +124,13 @@ static void minted_tokens_can_name_them(void **state)
     memset(audience, 'x', sizeof audience - 1);
     struct dm_token wanted = {.user_id = DM_SLICE("zoe"), .issued_ms = NOW};
     dm_token_sign(&token, DM_SLICE(SECRET), &wanted);
-    assert_int_equal(dm_auth_check(auth, dm_buf_slice(&token), true, NOW, &who),
+    assert_int_equal(dm_auth_check(auth, dm_buf_slice(&token), true, NOW, &who, NULL),
                      DM_ERR_UNAUTHORIZED);
     wanted.issuer = dm_slice_of(issuers[0]);
     wanted.audience = dm_slice_of(audiences[1]);
     dm_buf_clear(&token);
     dm_token_sign(&token, DM_SLICE(SECRET), &wanted);
-    assert_int_equal(dm_auth_check(auth, dm_buf_slice(&token), true, NOW, &who), DM_OK);
+    assert_int_equal(dm_auth_check(auth, dm_buf_slice(&token), true, NOW, &who, NULL), DM_OK);
     dm_auth_release(auth);
     dm_buf_dispose(&token);
     dm_buf_dispose(&why);

@@ -89,7 +89,7 @@ static int free_keys(void **state)
 static bool lets_in(const struct dm_auth *auth, struct dm_slice token)
 {
     struct dm_principal who;
-    int err = dm_auth_check(auth, token, false, NOW, &who);
+    int err = dm_auth_check(auth, token, false, NOW, &who, NULL);
     if (err)
         assert_int_equal(err, DM_ERR_UNAUTHORIZED);
     else
@@ -120,12 +120,12 @@ static void each_kind_lets_in(void **state)
     struct dm_principal who;
     dm_signer_token(&token, keys[ES], DM_SIGN_JWS, "{\"alg\":\"ES256\"}",
                     "{\"sub\":\"zo\\u00eb\",\"exp\":1800000060.5,\"scope\":\"publish\"}");
-    assert_int_equal(dm_auth_check(with_pem, dm_buf_slice(&token), false, NOW, &who), DM_OK);
+    assert_int_equal(dm_auth_check(with_pem, dm_buf_slice(&token), false, NOW, &who, NULL), DM_OK);
     assert_true(dm_slice_eq(dm_principal_id(&who), DM_SLICE("zo\xc3\xab")));
     assert_int_equal(who.scopes, DM_SCOPE_PUBLISH);
     assert_int_equal(who.expires_ms, 1800000060500u);
     assert_int_equal(
-        dm_auth_check(with_pem, dm_buf_slice(&token), false, NOW + 60500 + 30000, &who),
+        dm_auth_check(with_pem, dm_buf_slice(&token), false, NOW + 60500 + 30000, &who, NULL),
         DM_ERR_UNAUTHORIZED);
     dm_buf_dispose(&token);
 }

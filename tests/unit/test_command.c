@@ -142,7 +142,7 @@ static int check_token(struct dm_slice token, struct dm_principal *who)
     struct dm_auth *auth;
     struct dm_buf why = DM_BUF_INIT;
     assert_int_equal(dm_auth_create(&options, &auth, &why), DM_OK);
-    int err = dm_auth_check(auth, token, false, dm_clock_wall_ms(), who);
+    int err = dm_auth_check(auth, token, false, dm_clock_wall_ms(), who, NULL);
     dm_auth_destroy(&auth);
     return err;
 }

@@ -50,7 +50,7 @@ static bool lets_in(const struct dm_auth *auth, EVP_PKEY *key, const char *heade
     struct dm_buf token = DM_BUF_INIT;
     struct dm_principal who;
     dm_signer_token(&token, key, DM_SIGN_JWS, header, payload);
-    int err = dm_auth_check(auth, dm_buf_slice(&token), true, NOW, &who);
+    int err = dm_auth_check(auth, dm_buf_slice(&token), true, NOW, &who, NULL);
     dm_buf_dispose(&token);
     return err == DM_OK;
 }
@@ -157,7 +157,8 @@ static void what_is_minted_meets_the_rules(void **state)
     struct dm_auth *auth = make(env, NULL);
     assert_int_equal(dm_config_load(&config, 0, NULL, env, &why), DM_OK);
     assert_int_equal(dm_command_mint(&config, "zoe", DM_SCOPE_PUBLISH, 0, &token), 0);
-    assert_int_equal(dm_auth_check(auth, dm_buf_slice(&token), true, 4000000000000u, &who), DM_OK);
+    assert_int_equal(dm_auth_check(auth, dm_buf_slice(&token), true, 4000000000000u, &who, NULL),
+                     DM_OK);
     assert_int_equal(who.scopes, DM_SCOPE_PUBLISH);
     dm_auth_release(auth);
     dm_config_dispose(&config);

@@ -106,7 +106,7 @@ static struct dm_auth *auth_of(const char *first, const char *second)
 static int check_text(struct dm_slice token, struct dm_principal *who)
 {
     struct dm_auth *auth = auth_of(SECRET, NULL);
-    int err = dm_auth_check(auth, token, false, NOW, who);
+    int err = dm_auth_check(auth, token, false, NOW, who, NULL);
     dm_auth_destroy(&auth);
     assert_null(auth);
     return err;
@@ -404,11 +404,11 @@ static void what_is_minted_verifies(void **state)
     };
     dm_token_sign(&token, DM_SLICE(OTHER), &wanted);
     struct dm_auth *auth = auth_of(SECRET, OTHER); /* both secrets of a rotation are good */
-    assert_int_equal(dm_auth_check(auth, dm_buf_slice(&token), true, NOW, &who), DM_OK);
+    assert_int_equal(dm_auth_check(auth, dm_buf_slice(&token), true, NOW, &who, NULL), DM_OK);
     assert_true(dm_slice_eq(dm_principal_id(&who), wanted.user_id));
     assert_int_equal(who.scopes, wanted.scopes);
     assert_int_equal(who.expires_ms, NOW + 60000);
-    assert_int_equal(dm_auth_check(auth, dm_buf_slice(&token), true, NOW + 90000, &who),
+    assert_int_equal(dm_auth_check(auth, dm_buf_slice(&token), true, NOW + 90000, &who, NULL),
                      DM_ERR_UNAUTHORIZED);
     dm_auth_release(auth);
     dm_buf_clear(&token);

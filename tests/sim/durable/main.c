@@ -57,9 +57,10 @@ static uint64_t clock_now(void *self)
 }
 
 static int no_tokens(void *self, uint32_t sock, struct dm_slice token, struct dm_slice user,
-                     uint64_t *expires_ms, bool *may_publish)
+                     uint64_t *expires_ms, bool *may_publish, struct dm_buf *claims)
 {
     (void)self, (void)sock, (void)token, (void)user, (void)expires_ms, (void)may_publish;
+    (void)claims;
     return 1;
 }
 
