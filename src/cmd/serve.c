@@ -22,7 +22,8 @@
 enum { SPARE_DESCRIPTORS = 256 + DM_HOOK_COUNT * DM_HOOK_AT_ONCE };
 
 static const struct dm_route *const route_tables[] = {
-    dm_publish_routes, dm_send_routes, dm_socket_routes, dm_user_routes, dm_admin_routes,
+    dm_publish_routes, dm_send_routes, dm_channel_routes, dm_channel_send_routes,
+    dm_socket_routes,  dm_user_routes, dm_admin_routes,
 };
 
 struct serving {

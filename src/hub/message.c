@@ -83,12 +83,15 @@ static int refresh(struct dm_shard *shard, uint32_t index, struct dm_slice token
     const struct user *user = user_at(shard, session->user);
     uint64_t expires_ms = 0;
     bool may_publish = false;
+    struct dm_buf claims = DM_BUF_INIT;
     int err = shard->ports.verify.token(shard->ports.verify.self, session->sock, token,
-                                        dm_user_id(user), &expires_ms, &may_publish, NULL);
+                                        dm_user_id(user), &expires_ms, &may_publish, &claims);
     if (err == DM_OK) {
         dm_expiry_set(shard, index, expires_ms);
         dm_session_let_publish(shard, index, may_publish);
+        dm_claims_set(shard, index, dm_buf_slice(&claims));
     }
+    dm_buf_dispose(&claims);
     return err;
 }
 

@@ -158,3 +158,9 @@ int dm_request_authorize_channel(struct dm_request *request, struct dm_slice cha
         return enter_by_hook(request, &ask, then);
     return ask.err ? ask.err : then(request);
 }
+
+bool dm_loop_keeps_claims(struct dm_loop *loop, struct dm_slice claims)
+{
+    return claims.at && (dm_hooks_has(dm_server_hooks(dm_loop_server(loop)), DM_HOOK_AUTHORIZE) ||
+                         dm_json_get(claims, DM_SLICE("channels")).at);
+}

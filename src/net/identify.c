@@ -8,12 +8,15 @@
 #include "auth/claims.h"
 #include "base/alloc.h"
 #include "codec/json.h"
+#include "hub/channel.h"
+#include "model/name.h"
 #include "net/auth_cache.h"
 #include "net/guard.h"
 #include "net/headers.h"
 #include "net/hook.h"
 #include "net/loop.h"
 #include "net/origin.h"
+#include "net/paging.h"
 #include "net/pause.h"
 
 static struct dm_guard *guard_of(const struct dm_request *request)
@@ -224,4 +227,50 @@ int dm_request_identify(struct dm_request *request, dm_request_then *then)
     if (!credential.text.at && !credential.broken && dm_hooks_has(hooks, DM_HOOK_AUTH))
         return ask_whoever_knows(request, then);
     return identified(request, check_credential(request, &credential), then);
+}
+
+/* --- guests --- */
+
+static int become_guest(struct dm_request *request)
+{
+    struct dm_principal *who = &request->principal;
+    struct dm_buf id = DM_BUF_INIT;
+    struct dm_slice name;
+    if (!dm_query_text(request, "userId", &name))
+        return DM_ERR_INVALID_NAME;
+    dm_buf_add_slice(&id, dm_guest_prefix);
+    if (name.len) {
+        dm_buf_add_slice(&id, name);
+    } else {
+        struct dm_uuid random = dm_shard_mint(dm_loop_shard(request->loop));
+        char text[DM_UUID_TEXT_LEN];
+        dm_uuid_format(&random, text);
+        dm_buf_add(&id, text, sizeof text);
+    }
+    bool valid = dm_user_id_valid(dm_buf_slice(&id));
+    *who = (struct dm_principal){.kind = DM_PRINCIPAL_USER};
+    if (valid) {
+        who->id_len = (uint8_t)id.len;
+        memcpy(who->id, id.bytes, id.len);
+    }
+    dm_buf_dispose(&id);
+    return valid ? DM_OK : DM_ERR_INVALID_NAME;
+}
+
+/* Each counts as a failure of its address, so that none opens them by the thousand. */
+int dm_request_identify_guest(struct dm_request *request, dm_request_then *then)
+{
+    const struct dm_server *server = dm_loop_server(request->loop);
+    struct credential credential = find_credential(request);
+    bool named = credential.text.at || credential.broken;
+    bool asks = dm_hooks_has(dm_server_hooks(dm_loop_server(request->loop)), DM_HOOK_AUTH) &&
+                dm_request_header(request, DM_SLICE("cookie")).at;
+    if (!dm_server_options(server)->guests || named || asks)
+        return dm_request_identify(request, then);
+    if (dm_guard_bars_try(guard_of(request), request))
+        return DM_ERR_TOO_MANY_FAILURES;
+    dm_guard_note_failure(guard_of(request), request);
+    int err = become_guest(request);
+    request->known = err == DM_OK;
+    return err ? err : then(request);
 }

@@ -7,9 +7,8 @@ static const struct {
     const char *path; /* and all below it */
     const char *what;
 } later[] = {
-    {"/ws", "This version does not speak that WebSocket dialect yet: connect to / or /connect"},
-    {"/channels", "This version has no channels yet"},
-    {"/broadcast", "This version has no channels yet"},
+    {"/ws/room", "This version has no rooms yet"},
+    {"/ws/router", "This version does not speak that WebSocket dialect yet"},
     {"/rooms", "This version has no rooms yet"},
     {"/topics", "This version has no topics yet"},
     {"/sessions", "This version has no attachments yet"},

@@ -139,6 +139,8 @@ static int verify_token(void *self, uint32_t sock, struct dm_slice token, struct
         return err;
     if (who.kind != DM_PRINCIPAL_USER || !dm_slice_eq(dm_principal_id(&who), user_id))
         return DM_ERR_FORBIDDEN;
+    if (claims && !dm_loop_keeps_claims(loop, dm_buf_slice(claims)))
+        dm_buf_clear(claims);
     *expires_ms = dm_principal_session_end(&who, now);
     *may_publish = dm_principal_may_publish(&who);
     return DM_OK;

@@ -110,6 +110,15 @@ void dm_reply_later_json(struct dm_loop *loop, struct dm_handle handle, int stat
     dm_reply_raw(req, status, json_type, body);
 }
 
+void dm_reply_later_empty(struct dm_loop *loop, struct dm_handle handle)
+{
+    h2o_req_t *req = dm_kept_answer(dm_loop_kept(loop), handle);
+    if (!req)
+        return;
+    dm_reply_cors(req, options_of(loop));
+    dm_reply_raw(req, 204, NULL, DM_NO_SLICE);
+}
+
 void dm_reply_later_error(struct dm_loop *loop, struct dm_handle handle, int err)
 {
     h2o_req_t *req = dm_kept_answer(dm_loop_kept(loop), handle);

@@ -126,6 +126,10 @@ static int check_scope(const struct dm_request *request)
         return dm_principal_may_publish(&request->principal) || options_of(request)->open_publish
                    ? DM_OK
                    : DM_ERR_FORBIDDEN;
+    case DM_WHO_USER:
+        return request->principal.kind == DM_PRINCIPAL_USER ? DM_OK : DM_ERR_UNAUTHORIZED;
+    case DM_WHO_KNOWN:
+        return DM_OK;
     case DM_WHO_ADMIN:
     case DM_WHO_LOCAL:
         return admin ? DM_OK : DM_ERR_FORBIDDEN;

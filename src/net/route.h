@@ -24,6 +24,8 @@ enum dm_who {
     DM_WHO_PUBLISH,
     DM_WHO_OPEN_PUBLISH, /* publish scope; any user where open_publish is set */
     DM_WHO_ADMIN,
+    DM_WHO_USER,   /* a user, of any scope */
+    DM_WHO_KNOWN,  /* anybody who is somebody: the handler looks further */
     DM_WHO_LOCAL,  /* loopback (not through a proxy), or admin, or everyone if metrics = public */
     DM_WHO_SOCKET, /* an upgrade: the handler identifies, after it has checked the handshake */
 };
@@ -77,6 +79,10 @@ int dm_request_identify(struct dm_request *request, dm_request_then *then) DM_MU
 int dm_request_authorize_channel(struct dm_request *request, struct dm_slice channel,
                                  dm_request_then *then) DM_MUST_CHECK;
 
+/* The same for a socket that may be a guest's: who presents nothing is `guest:` and its ?userId=,
+ * where `guests` is on. */
+int dm_request_identify_guest(struct dm_request *request, dm_request_then *then) DM_MUST_CHECK;
+
 struct dm_slice dm_request_header(const struct dm_request *request, struct dm_slice lower_name);
 struct dm_slice dm_request_query(const struct dm_request *request, struct dm_slice name); /* raw */
 
@@ -102,6 +108,7 @@ void dm_reply_error(struct dm_request *request, int err);
 /* The same for a request that was kept; nothing happens if it is gone. */
 void dm_reply_later_json(struct dm_loop *loop, struct dm_handle handle, int status,
                          struct dm_slice body);
+void dm_reply_later_empty(struct dm_loop *loop, struct dm_handle handle); /* 204 */
 void dm_reply_later_error(struct dm_loop *loop, struct dm_handle handle, int err);
 
 #endif

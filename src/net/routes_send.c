@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "codec/json.h"
 #include "model/name.h"
+#include "net/event.h"
 #include "net/fields.h"
 #include "net/publishing.h"
 #include "net/routes.h"
@@ -16,34 +17,6 @@ static int start(struct dm_request *request, struct dm_publishing *publishing)
     return dm_publishing_start(request, publishing);
 }
 
-#define LAST_TS 253402300799999.0 /* the last millisecond of the year 9999 */
-
-/* {type,data?,id?,ts?}: the id is a label only. */
-static int read_event(struct dm_request *request, struct dm_slice event,
-                      struct dm_envelope **envelope)
-{
-    struct dm_slice type, label = dm_field_text(request, event, "id");
-    uint64_t ts, now = dm_shard_wall(dm_loop_shard(request->loop));
-    if (!dm_field_text(request, event, "type").len)
-        return dm_field_wrong(request, "type is required");
-    if (dm_member_is(event, "id") && (!label.len || label.len > DM_CHANNEL_NAME_MAX))
-        return dm_field_wrong(request, "id must be a string of 1 to 200 bytes");
-    if (!dm_member_number(event, "ts", LAST_TS, (double)now, &ts))
-        return dm_field_wrong(request, "ts must be a time in milliseconds, of the years to 9999");
-    int err = dm_field_type(request, event, &type);
-    if (err)
-        return err;
-    const struct dm_envelope_draft draft = {
-        .id = dm_shard_mint(dm_loop_shard(request->loop)),
-        .ts = ts,
-        .type = type,
-        .payload = dm_json_get(event, DM_SLICE("data")),
-        .label = label,
-    };
-    *envelope = dm_envelope_create(&draft);
-    return DM_OK;
-}
-
 static void sent(struct dm_publish *publish, struct dm_shard *here)
 {
     struct dm_publishing *publishing = dm_publishing_of(publish);
@@ -52,13 +25,8 @@ static void sent(struct dm_publish *publish, struct dm_shard *here)
     if (publish->err) {
         dm_reply_later_error(loop, publishing->handle, publish->err);
     } else {
-        dm_buf_lit(&body, "{\"id\":");
-        if (publish->envelope->label.at)
-            dm_json_encode(&body, publish->envelope->label);
-        else
-            dm_json_add_uuid(&body, &publish->envelope->id);
-        dm_buf_lit(&body, ",\"ts\":");
-        dm_buf_add_number(&body, publish->envelope->ts);
+        dm_buf_add_byte(&body, '{');
+        dm_event_describe(publish->envelope, &body);
         dm_buf_lit(&body, ",\"delivered\":");
         dm_buf_add_number(&body, publish->delivered);
         dm_buf_add_byte(&body, '}');
@@ -73,7 +41,7 @@ static int send_to_user(struct dm_request *request)
     if (!dm_user_id_valid(request->args[0]))
         return DM_ERR_INVALID_NAME;
     struct dm_publishing *publishing = dm_publishing_create();
-    int err = read_event(request, request->body, &publishing->publish.envelope);
+    int err = dm_event_read(request, request->body, DM_NO_SLICE, &publishing->publish.envelope);
     if (err) {
         dm_publishing_destroy(publishing);
         return err;
@@ -141,7 +109,7 @@ static int send_to_users(struct dm_request *request)
     uint32_t most = dm_server_options(dm_loop_server(request->loop))->limits.max_targets;
     int err = dm_targets_read(&publishing->from.targets, many, most, &request->why);
     if (!err)
-        err = read_event(request, event, &publishing->publish.envelope);
+        err = dm_event_read(request, event, DM_NO_SLICE, &publishing->publish.envelope);
     if (err) {
         dm_publishing_destroy(publishing);
         return err;

@@ -9,9 +9,12 @@
 #include <openssl/sha.h>
 
 #include "base/alloc.h"
+#include "model/name.h"
+#include "net/authorize.h"
 #include "net/connection.h"
 #include "net/guard.h"
 #include "net/loop.h"
+#include "net/paging.h"
 #include "net/reply.h"
 #include "net/resume.h"
 #include "net/tls.h"
@@ -245,6 +248,9 @@ static void admit(struct dm_request *request, const struct dm_handshake *handsha
     arrival->admission.may_publish = dm_principal_may_publish(&request->principal);
     arrival->admission.expires_ms =
         dm_principal_session_end(&request->principal, dm_shard_wall(dm_loop_shard(request->loop)));
+    if (dm_loop_keeps_claims(request->loop, request->claims) &&
+        arrival->admission.dialect == DM_DIALECT_NATIVE)
+        dm_buf_add_slice(&arrival->admission.claims, request->claims);
     if (dm_dialect_of(arrival->admission.dialect)->resumes) {
         dm_resume_secrets(request, &arrival->admission);
         arrival->origin.forwarded = /* for its refreshes */
@@ -257,6 +263,7 @@ static void admit(struct dm_request *request, const struct dm_handshake *handsha
 struct upgrade {
     struct dm_handshake handshake;
     enum dm_dialect_id dialect;
+    struct dm_slice channel; /* of a dialect that listens */
 };
 
 static int upgrade_known(struct dm_request *request)
@@ -279,6 +286,8 @@ static int upgrade_known(struct dm_request *request)
     arrival->handle = handle;
     arrival->origin.place = place;
     arrival->admission.dialect = upgrade->dialect;
+    arrival->admission.channel_len = (uint8_t)upgrade->channel.len;
+    memcpy(arrival->admission.channel, upgrade->channel.at, upgrade->channel.len);
     admit(request, &upgrade->handshake, arrival);
     return DM_OK;
 }
@@ -289,7 +298,33 @@ int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect)
     int err = dm_handshake_read(request, &upgrade->handshake);
     if (err)
         return err;
+    upgrade->channel = DM_SLICE("");
     upgrade->dialect = upgrade->handshake.native ? DM_DIALECT_NATIVE : dialect;
     request->state = upgrade;
     return dm_request_identify(request, upgrade_known);
+}
+
+static int channel_known(struct dm_request *request)
+{
+    const struct upgrade *upgrade = request->state;
+    return dm_request_authorize_channel(request, upgrade->channel, upgrade_known);
+}
+
+int dm_upgrade_to_channel(struct dm_request *request)
+{
+    struct upgrade *upgrade = dm_request_alloc(request, sizeof *upgrade);
+    int err = dm_handshake_read(request, &upgrade->handshake);
+    if (!err && (upgrade->handshake.native || upgrade->handshake.msgpack)) {
+        request->why = DM_SLICE("dormouse.v1 is spoken at /, /connect and /ws");
+        err = DM_ERR_BAD_REQUEST;
+    }
+    if (!err)
+        err = dm_typed_name(request, &upgrade->channel);
+    if (err)
+        return err;
+    upgrade->dialect = DM_DIALECT_BROADCAST;
+    request->state = upgrade;
+    return dm_name_needs_grant(upgrade->channel)
+               ? dm_request_identify(request, channel_known)
+               : dm_request_identify_guest(request, channel_known);
 }

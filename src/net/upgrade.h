@@ -30,4 +30,7 @@ void dm_handshake_accept(struct st_h2o_req_t *req, const struct dm_handshake *ha
  * then accepts. */
 int dm_upgrade(struct dm_request *request, enum dm_dialect_id dialect);
 
+/* The same for the sockets of one channel, the path's first segment: may the user enter it? */
+int dm_upgrade_to_channel(struct dm_request *request);
+
 #endif
