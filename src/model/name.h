@@ -17,7 +17,8 @@ bool dm_user_id_valid(struct dm_slice id); /* DM_USER_ID_MAX */
 bool dm_name_valid(struct dm_slice name);  /* DM_CHANNEL_NAME_MAX */
 
 bool dm_name_is_presence(struct dm_slice name);
-bool dm_name_needs_grant(struct dm_slice name); /* private- or presence-: not every user may enter */
+bool dm_name_needs_grant(
+    struct dm_slice name); /* private- or presence-: not every user may enter */
 
 /*
  * Appends the name that `name` is with a `type` said beside it: `private` and `presence` put their

@@ -62,7 +62,7 @@ static void submit(void *self, struct dm_store_op *op)
 struct dm_store store_port(struct world *world)
 {
     bool holds = store_number(world, dm_statement_sql(DM_STATEMENT_HOLDS_PUBLISHES)) != 0;
-    return (struct dm_store){world, submit, holds};
+    return (struct dm_store){.self = world, .submit = submit, .holds_publishes = holds};
 }
 
 bool store_idle(const struct world *world)
