@@ -205,7 +205,7 @@ test("HEAD opens no WebSocket", async (t) => {
 
 test("what later versions will have is 404 with words that say so", async (t) => {
   const dm = await serve(t);
-  for (const target of ["/ws", "/ws/room/r", "/channels/c/send", "/broadcast", "/rooms/r/info", "/users/a/sessions"]) {
+  for (const target of ["/ws/room/r", "/ws/router", "/rooms/r/info", "/topics/r/t/publish", "/users/a/sessions"]) {
     const answer = await dm.get(target);
     assert.equal(answer.status, 404, target);
     assert.match(answer.json.error, /^This version /, target);
@@ -378,8 +378,7 @@ test("more requests in wait than max_pending_requests are 503, more than its sha
 test("what later versions bring is 400 or 404, with a message", async (t) => {
   const dm = await serve(t);
   for (const [method, target, body] of [
-    ["POST", "/channels/news/send", { type: "x" }], ["POST", "/channels/subscribe", { channel: "x" }], ["GET", "/channels/x/members"],
-    ["GET", "/rooms/x/info"], ["GET", "/publish/018f0000-0000-7000-8000-000000000000"], ["GET", "/ws"], ["GET", "/ws/channel/x"],
+    ["GET", "/rooms/x/info"], ["POST", "/topics/x/y/publish", { type: "x" }], ["GET", "/ws/room/x"],
     ["GET", "/users/alice/sessions"], ["DELETE", "/users/alice"],
   ]) {
     const answer = await dm.call(method, target, { body });

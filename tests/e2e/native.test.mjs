@@ -85,7 +85,11 @@ test("what is no command is an error with a code, and harms nothing", async (t) 
     ['{"type":"subscribe","filters":{}}', "invalid_field"],
     ['{"type":"ack","envelopeId":"x"}', "invalid_field"],
     ['{"type":"attach"}', "invalid_field"],
-    ['{"type":"join","channel":"c"}', "not_supported"],
+    ['{"type":"join","channel":"private-c"}', "forbidden"],
+    ['{"type":"join"}', "invalid_channel"],
+    ['{"type":"leave","channel":7}', "invalid_channel"],
+    ['{"type":"whisper","channel":"c"}', "forbidden"],
+    ['{"type":"presence","channel":"Private-c"}', "invalid_channel"],
     ['{"type":"publish","envelope":{"userId":"bob"}}', "forbidden"],
   ];
   for (const [message, code] of cases) {

@@ -258,12 +258,13 @@ test("a userId of any script, with spaces and slashes inside, is a user like any
   }
 });
 
-test("a channel is not there yet, and says so", async (t) => {
+test("one of userId, userIds and channel is given", async (t) => {
   const dm = await serve(t);
-  for (const more of [{}, { userId: "alice" }, { userIds: ["alice"] }, { durable: true }]) {
+  for (const more of [{ userId: "alice" }, { userIds: ["alice"] }, { userId: "alice", userIds: ["bob"] }]) {
     const answer = await dm.post("/publish", { channel: "news", ...more });
-    assert.deepEqual([answer.status, answer.json.code], [400, "not_supported"], answer.text);
+    assert.deepEqual([answer.status, answer.json.code], [400, "invalid_field"], answer.text);
   }
+  assert.deepEqual(await dm.publish({ channel: "news" }).then(({ envelopeId, ...rest }) => rest), { clientCount: 0, delivered: 0, results: [] });
 });
 
 test("publishes that follow one another arrive in their order at every socket", async (t) => {
