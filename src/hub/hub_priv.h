@@ -7,6 +7,8 @@
 
 #include "hub/records_priv.h"
 
+enum { DM_EXPIRE_AT_START = 1 };
+
 struct dm_shard {
     struct dm_shard_options options;
     struct dm_shard_ports ports;

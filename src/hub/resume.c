@@ -30,19 +30,28 @@ uint64_t dm_resume_oldest(struct dm_shard *shard)
     return wall > window ? wall - window : 0;
 }
 
-enum { DROPS_APART_MS = 100 /* that close together they are looked for at once */ };
+enum { DROPS_APART_MS = 100 /* those within so long are looked for at once */ };
 
 /* Rows that have dropped are looked for from here on; and when the window ends, where somebody may
  * wait to be told of it. */
 static void expect_expiry(struct dm_shard *shard)
 {
-    uint64_t ends = dm_shard_now(shard) + shard->options.resume_window_ms + DROPS_APART_MS;
+    uint64_t ends = dm_shard_now(shard) + shard->options.resume_window_ms;
+    ends += DROPS_APART_MS - ends % DROPS_APART_MS;
     const uint64_t *drops = (const void *)shard->drops.bytes;
     size_t count = shard->drops.len / sizeof *drops;
     if (!shard->expire_at)
         shard->expire_at = ends;
-    if (shard->holds_presence && (!count || drops[count - 1] + DROPS_APART_MS <= ends))
+    if (shard->holds_presence && (!count || drops[count - 1] < ends))
         dm_buf_add(&shard->drops, &ends, sizeof ends);
+}
+
+static void forget_seen(struct dm_shard *shard)
+{
+    size_t seen = shard->drops_seen * sizeof(uint64_t);
+    memmove(shard->drops.bytes, shard->drops.bytes + seen, shard->drops.len - seen);
+    shard->drops.len -= seen;
+    shard->drops_seen = 0;
 }
 
 /* The next of those ends; those that have come are passed over, and `ended` is set. */
@@ -52,11 +61,10 @@ static uint64_t next_drop(struct dm_shard *shard, uint64_t now, bool *ended)
     size_t count = shard->drops.len / sizeof *drops;
     for (; shard->drops_seen < count && drops[shard->drops_seen] <= now; shard->drops_seen++)
         *ended = true;
-    if (shard->drops_seen < count)
-        return drops[shard->drops_seen];
-    dm_buf_clear(&shard->drops);
-    shard->drops_seen = 0;
-    return UINT64_MAX;
+    uint64_t next = shard->drops_seen < count ? drops[shard->drops_seen] : UINT64_MAX;
+    if (2 * shard->drops_seen > count)
+        forget_seen(shard);
+    return next;
 }
 
 /* Where it failed the old secret still counts: the session's next frame confirms once more. */
@@ -389,6 +397,8 @@ uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now)
     bool ended = false;
     if (!shard->expire_at)
         return UINT64_MAX;
+    if (shard->expire_at == DM_EXPIRE_AT_START)
+        expect_expiry(shard);
     uint64_t next = next_drop(shard, now, &ended);
     if (now < shard->expire_at && !ended)
         return dm_clock_earlier(shard->expire_at, next);

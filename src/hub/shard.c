@@ -42,7 +42,7 @@ struct dm_shard *dm_shard_create(const struct dm_shard_options *options,
     dm_slab_init(&shard->coordinations, sizeof(struct coordination));
     ports->rand.fill(ports->rand.self, shard->index_key, sizeof shard->index_key);
     if (options->resume_window_ms)
-        shard->expire_at = 1; /* what an earlier process has left */
+        shard->expire_at = DM_EXPIRE_AT_START; /* what an earlier process has left */
     shard->holds_presence = ports->store.holds_presence;
     shard->began = ports->clock.wall_ms(ports->clock.self);
     shard->holds_publishes = ports->store.holds_publishes;

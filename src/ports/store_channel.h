@@ -10,7 +10,7 @@
 #include "ports/store.h"
 
 enum {
-    DM_MEMBERS_PAGE_ROWS = 8192, /* of LOAD_MEMBERS at most */
+    DM_MEMBERS_PAGE_ROWS = 2048, /* of LOAD_MEMBERS for a roster: others wait behind a page */
     DM_MEMBERS_AT_ONCE = 1024,   /* of FORGET_CHANNEL, so that nobody waits long behind it */
 };
 

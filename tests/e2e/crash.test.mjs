@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { test } from "node:test";
 import { promisify } from "node:util";
+import { dice } from "./lib/dice.mjs";
 import { Ledger } from "./lib/ledger.mjs";
 import { Publisher } from "./lib/publisher.mjs";
 import { BIN, cleanEnv, serve } from "./lib/server.mjs";
@@ -21,17 +22,6 @@ const PUBLISHERS = 4, VISITORS = 3, DEAD_SECRETS = 4;
 const OLDER = 20; // of the publishes of earlier rounds so many are looked at, and asked for again
 
 const run = promisify(execFile);
-
-/** mulberry32 */
-function dice(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 function some(random, list, howMany) {
   const left = [...list];
