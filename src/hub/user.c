@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "hub/hub_priv.h"
+#include "ports/store_channel.h"
+#include "ports/store_publish.h"
 
 enum { ARRIVAL_MS = 100 /* a socket's way from its handshake's answer to its owner, at most */ };
 
@@ -122,11 +124,50 @@ static void send_back(struct dm_shard *shard, struct dm_user_call *call)
     shard->ports.post.send(shard->ports.post.self, call->origin, &call->mail);
 }
 
+static void forget(struct dm_shard *shard, struct dm_user_call *call);
+
+/* Others were told that it has left before it did. */
+static void forgotten(struct dm_mail *mail, struct dm_shard *shard)
+{
+    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
+    struct dm_user_call *call = op->caller;
+    bool more = !op->err && op->channel->more;
+    shard->ops_out--;
+    call->err = op->err;
+    for (uint32_t i = 0; i < op->channel->count; i++) {
+        struct dm_slice channel = dm_store_op_text(op, op->channel->rows[i].name);
+        if (op->err)
+            dm_roster_doubt(shard, channel);
+        else
+            dm_roster_change(shard, channel, call->user_id, false, 0);
+    }
+    dm_store_op_destroy(op);
+    if (more)
+        forget(shard, call);
+    else
+        send_back(shard, call);
+}
+
+static void forget(struct dm_shard *shard, struct dm_user_call *call)
+{
+    struct dm_store_op *op =
+        dm_store_op_create(DM_STORE_FORGET_USER, shard->options.number, forgotten);
+    (void)dm_store_op_channel(op);
+    dm_store_op_publish(op)->retention = shard->options.result_retention_ms;
+    op->user_id = dm_store_op_add_text(op, call->user_id);
+    op->now = dm_shard_wall(shard);
+    op->caller = call;
+    dm_shard_submit(shard, op);
+}
+
 static void ended(void *context, int err, struct dm_shard *shard)
 {
     struct dm_user_call *call = context;
     call->err = err;
-    send_back(shard, call);
+    if (call->question == DM_USER_FORGET && !err)
+        forget(shard, call);
+    else
+        send_back(shard, call);
 }
 
 static void carry_out(struct dm_shard *shard, struct dm_user_call *call)
@@ -146,7 +187,7 @@ static void carry_out(struct dm_shard *shard, struct dm_user_call *call)
     if (shard->options.resume_window_ms) /* answered once it is certain that none comes back */
         dm_resume_end_user(shard, call->user_id, ended, call);
     else
-        send_back(shard, call);
+        ended(call, DM_OK, shard);
 }
 
 static bool awaits_sockets(const struct dm_shard *shard, const struct dm_user_call *call)

@@ -7,7 +7,11 @@
 #include "base/list.h"
 #include "hub/shard.h"
 
-enum dm_user_question { DM_USER_PRESENCE, DM_USER_DISCONNECT };
+enum dm_user_question {
+    DM_USER_PRESENCE,
+    DM_USER_DISCONNECT,
+    DM_USER_FORGET, /* the same, and it is a member of nothing, and owed nothing */
+};
 
 struct dm_user_call {
     struct dm_mail mail;

@@ -73,8 +73,14 @@ static int disconnect(struct dm_request *request)
                reason.len ? reason : DM_SLICE("Disconnected by server"));
 }
 
+static int forget(struct dm_request *request)
+{
+    return ask(request, DM_USER_FORGET, DM_SLICE("Disconnected by server"));
+}
+
 const struct dm_route dm_user_routes[] = {
     {"GET", "/users/*/presence", DM_WHO_ADMIN, DM_BODY_NONE, presence},
     {"POST", "/users/*/disconnect", DM_WHO_ADMIN, DM_BODY_OPTIONAL, disconnect},
+    {"DELETE", "/users/*", DM_WHO_ADMIN, DM_BODY_NONE, forget},
     {NULL, NULL, DM_WHO_ANYONE, DM_BODY_NONE, NULL},
 };

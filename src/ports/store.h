@@ -59,12 +59,14 @@ enum dm_store_kind {
     DM_STORE_JOIN_CHANNEL,   /* `user_id` is a member of it from here on */
     DM_STORE_LEAVE_CHANNEL,  /* and none any more */
     DM_STORE_FORGET_CHANNEL, /* deletes some of its members */
-    DM_STORE_LOOK_PRESENCE,  /* reads the presence channels that `user_id` is a member of, behind
-                              * every write that this shard has asked for */
-    DM_STORE_LOAD_MEMBERS,   /* reads a page of its members */
-    DM_STORE_LOAD_ABSENT,    /* reads the members with no socket and a session to be resumed */
-    DM_STORE_LOAD_EXPIRED,   /* reads the users, members of presence channels, that
-                              * EXPIRE_SESSIONS would delete a session of */
+    DM_STORE_FORGET_USER,   /* deletes some of the channels that `user_id` is a member of, which are
+                             * answered, and some of what it is owed (of `publish`: retention) */
+    DM_STORE_LOOK_PRESENCE, /* reads the presence channels that `user_id` is a member of, behind
+                             * every write that this shard has asked for */
+    DM_STORE_LOAD_MEMBERS,  /* reads a page of its members */
+    DM_STORE_LOAD_ABSENT,   /* reads the members with no socket and a session to be resumed */
+    DM_STORE_LOAD_EXPIRED,  /* reads the users, members of presence channels, that
+                             * EXPIRE_SESSIONS would delete a session of */
 };
 
 /* Where a text of an operation stands in its `text`: offsets, because `text` moves as it grows. */

@@ -11,7 +11,8 @@
 
 enum {
     DM_MEMBERS_PAGE_ROWS = 2048, /* of LOAD_MEMBERS for a roster: others wait behind a page */
-    DM_MEMBERS_AT_ONCE = 1024,   /* of FORGET_CHANNEL, so that nobody waits long behind it */
+    DM_MEMBERS_AT_ONCE = 1024,   /* of FORGET_CHANNEL, and */
+    DM_FORGOTTEN_AT_ONCE = 128,  /* of each of FORGET_USER: nobody waits long behind it */
 };
 
 enum dm_membership {
@@ -42,7 +43,8 @@ struct dm_store_channel {
                          * than `session_id`, that has a socket or can be resumed */
     struct dm_store_member *rows;
     uint32_t count, room;
-    bool more; /* there are rows behind these; of FORGET_CHANNEL: members that are left */
+    bool more; /* there are rows behind these; of FORGET_CHANNEL: members that are
+                * left; of FORGET_USER: anything */
 };
 
 /* The operation's part; made where it is not there yet. */

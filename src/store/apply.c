@@ -55,6 +55,12 @@ static int drop_session(struct dm_connection *connection, const struct dm_store_
     return dm_statement_run(statement);
 }
 
+static int forget_user(struct dm_connection *connection, struct dm_store_op *op)
+{
+    int rc = dm_channel_forget_user(connection, op);
+    return rc == SQLITE_OK ? dm_publish_forget_user(connection, op) : rc;
+}
+
 static int carry_out(struct dm_connection *connection, struct dm_store_op *op)
 {
     switch (op->kind) {
@@ -102,6 +108,8 @@ static int carry_out(struct dm_connection *connection, struct dm_store_op *op)
         return dm_channel_leave(connection, op);
     case DM_STORE_FORGET_CHANNEL:
         return dm_channel_forget(connection, op);
+    case DM_STORE_FORGET_USER:
+        return forget_user(connection, op);
     case DM_STORE_LOOK_PRESENCE:
         return dm_channel_look(connection, op);
     case DM_STORE_LOAD_USER:
@@ -132,6 +140,7 @@ static bool is_one_statement(const struct dm_store_op *op)
     case DM_STORE_EXPIRE_PUBLISHES:
     case DM_STORE_JOIN_CHANNEL:
     case DM_STORE_LEAVE_CHANNEL:
+    case DM_STORE_FORGET_USER:
         return false;
     default:
         return true;

@@ -131,6 +131,30 @@ int dm_channel_look(struct dm_connection *connection, struct dm_store_op *op)
     return rc == SQLITE_OK ? look_resumable(connection, op) : rc;
 }
 
+/* A member's rows: of one user in each of the channels found. */
+static int forget_each(struct dm_connection *connection, const struct dm_store_op *op)
+{
+    sqlite3_stmt *forget = dm_connection_at(connection, DM_STATEMENT_FORGET_MEMBER);
+    struct dm_slice user_id = dm_store_op_text(op, op->user_id);
+    int rc = SQLITE_OK;
+    for (uint32_t i = 0; i < op->channel->count && rc == SQLITE_OK; i++) {
+        dm_statement_bind_text(forget, 1, dm_store_op_text(op, op->channel->rows[i].name));
+        dm_statement_bind_number(forget, 2, dm_slot_of(user_id));
+        dm_statement_bind_text(forget, 3, user_id);
+        rc = dm_statement_run(forget);
+    }
+    return rc;
+}
+
+int dm_channel_forget_user(struct dm_connection *connection, struct dm_store_op *op)
+{
+    sqlite3_stmt *list = dm_connection_at(connection, DM_STATEMENT_LIST_CHANNELS);
+    dm_statement_bind_number(list, 2, DM_FORGOTTEN_AT_ONCE);
+    int rc = add_rows(list, op, op->user_id, nothing, dm_row_add_member);
+    op->channel->more = op->channel->count == DM_FORGOTTEN_AT_ONCE;
+    return rc == SQLITE_OK ? forget_each(connection, op) : rc;
+}
+
 int dm_channel_load_members(struct dm_connection *connection, struct dm_store_op *op)
 {
     sqlite3_stmt *load = dm_connection_at(connection, DM_STATEMENT_LOAD_MEMBERS);

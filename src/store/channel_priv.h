@@ -11,6 +11,7 @@
 int dm_channel_join(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 int dm_channel_leave(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 int dm_channel_forget(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
+int dm_channel_forget_user(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 int dm_channel_look(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 
 /* The readers'. */

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "model/limits.h"
+#include "ports/store_channel.h"
 #include "ports/store_publish.h"
 #include "store/rows_priv.h"
 
@@ -270,6 +271,36 @@ static int settle(struct dm_connection *connection, const struct dm_store_op *op
     int rc = dm_statement_run(settle);
     return rc == SQLITE_OK ? end_debt(connection, op, target->number) : rc;
 }
+
+/* --- a user that is forgotten --- */
+
+static int list_debts(struct dm_connection *connection, const struct dm_store_op *op,
+                      sqlite3_int64 *numbers, size_t *count)
+{
+    sqlite3_stmt *list = dm_connection_at(connection, DM_STATEMENT_LIST_DEBTS);
+    int rc;
+    dm_statement_bind_text(list, 1, dm_store_op_text(op, op->user_id));
+    dm_statement_bind_number(list, 2, DM_FORGOTTEN_AT_ONCE);
+    for (*count = 0; (rc = sqlite3_step(list)) == SQLITE_ROW;)
+        numbers[(*count)++] = sqlite3_column_int64(list, 0);
+    int reset = sqlite3_reset(list);
+    return rc == SQLITE_DONE ? reset : rc;
+}
+
+int dm_publish_forget_user(struct dm_connection *connection, struct dm_store_op *op)
+{
+    sqlite3_int64 numbers[DM_FORGOTTEN_AT_ONCE];
+    size_t count = 0;
+    int rc = list_debts(connection, op, numbers, &count);
+    for (size_t i = 0; i < count && rc == SQLITE_OK; i++) {
+        const struct target target = {.number = numbers[i], .open = false};
+        rc = settle(connection, op, &target);
+    }
+    op->channel->more |= count == DM_FORGOTTEN_AT_ONCE;
+    return rc;
+}
+
+/* --- acks --- */
 
 static int tally(struct dm_connection *connection, const struct target *target, size_t bytes)
 {

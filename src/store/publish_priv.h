@@ -26,6 +26,7 @@ int dm_publish_count(struct dm_connection *connection, struct dm_store_op *op) D
 int dm_publish_finish(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 int dm_publish_forget(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 int dm_publish_ack(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
+int dm_publish_forget_user(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 int dm_publish_expire(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 int dm_publish_look(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 

@@ -1,6 +1,7 @@
-// /users: sends without acks, presence, disconnect.
+// /users: sends without acks, presence, disconnect, deletion.
 import assert from "node:assert/strict";
-import { serve, UUID_V7 } from "./lib/server.mjs";
+import { execFileSync } from "node:child_process";
+import { BIN, cleanEnv, serve, UUID_V7 } from "./lib/server.mjs";
 import { test } from "./lib/test.mjs";
 import { until } from "./lib/wait.mjs";
 
@@ -179,4 +180,25 @@ test("disconnect ends the wait of an open publish", async (t) => {
   await dm.post("/users/alice/disconnect", {});
   const { clientCount, results } = await answer;
   assert.deepEqual([clientCount, results], [1, []]);
+});
+
+test("a user that is deleted is disconnected, a member of nothing and owed nothing", async (t) => {
+  const dm = await serve(t, { shards: 2 });
+  for (let i = 0; i < 300; i++) await dm.call("PUT", `/channels/c${i}/members/alice`);
+  await dm.call("PUT", "/channels/c0/members/bob");
+  assert.equal((await dm.post("/channels/c0/send", { type: "t" })).json.members, 2); // and the channel is awake
+  const alone = (await dm.post("/publish", { userId: "alice", durable: true, timeoutMs: 0 })).json;
+  const both = (await dm.post("/publish", { channel: "c0", durable: true, timeoutMs: 0 })).json;
+  assert.deepEqual([alone.owed, both.owed], [1, 2]);
+  const alice = await dm.connect("alice");
+  const answer = await dm.call("DELETE", "/users/alice");
+  assert.deepEqual([answer.status, answer.json], [200, { disconnected: 1 }]);
+  assert.equal((await alice.closing()).code, 1000);
+  assert.deepEqual((await dm.get("/channels/c0/members")).json.members, ["bob"]);
+  assert.deepEqual((await dm.get("/channels/c299/members")).json.members, []);
+  assert.equal((await dm.post("/channels/c0/send", { type: "t" })).json.members, 1);
+  for (const [{ envelopeId }, owed] of [[alone, 0], [both, 1]]) assert.equal((await dm.get(`/publish/${envelopeId}`)).json.owed, owed);
+  assert.deepEqual((await dm.call("DELETE", "/users/alice")).json, { disconnected: 0 });
+  await dm.stop();
+  execFileSync(BIN, ["check", `--database=${dm.database}`], { env: cleanEnv() });
 });
