@@ -19,7 +19,7 @@ test("every answer is JSON with an error, a code, and permissive CORS", async (t
   const cases = [
     ["GET", "/nowhere", 404, "not_found"],
     ["GET", "/publish/", 404, "not_found"],
-    ["GET", "/users/alice", 404],
+    ["GET", "/users/alice/x", 404],
     ["GET", "/users/alice/nothing", 404, "not_found"],
     ["GET", "/publish", 405, "method_not_allowed"],
     ["DELETE", "/users/send", 405, "method_not_allowed"],
