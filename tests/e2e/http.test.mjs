@@ -22,7 +22,8 @@ test("every answer is JSON with an error, a code, and permissive CORS", async (t
     ["GET", "/users/alice/x", 404],
     ["GET", "/users/alice/nothing", 404, "not_found"],
     ["GET", "/publish", 405, "method_not_allowed"],
-    ["DELETE", "/users/send", 405, "method_not_allowed"],
+    ["DELETE", "/users/send/x", 404, "not_found"],
+    ["PUT", "/users/send", 405, "method_not_allowed"],
     ["GET", "/", 426, "upgrade_required"],
     ["GET", "/connect", 426, "upgrade_required"],
   ];
