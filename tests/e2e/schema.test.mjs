@@ -8,6 +8,7 @@ import {
   bodyRef, compileAll, documentedCodes, errorsInSource, fits, frameRef, judgeAnswer, judgeClose, judgeFrame, judgeNative,
   judgeNativeClose, judgeShared, nativeCodes, nativeRef, openapi, operations, routesInSource, tablesServed,
 } from "./lib/contract.mjs";
+import { serveWithHook } from "./lib/hook.mjs";
 import { Native } from "./lib/native.mjs";
 import { closeFrame, frame, OPCODE, upgrade } from "./lib/raw.mjs";
 import { serve } from "./lib/server.mjs";
@@ -287,6 +288,24 @@ test("refusals of what comes too often are as documented", async (t) => {
   const crowded = await serve(t, { max_connections_per_address: 1 });
   await crowded.connect("alice");
   await refused(429, "max_connections_per_address", handshake(crowded, "/", { token: crowded.token("bob") }));
+});
+
+test("refusals because of the auth hook are as documented", async (t) => {
+  const { dm, hook } = await serveWithHook(t);
+  const headers = { "x-forwarded-for": "192.0.2.1" };
+  for (const { method, path: target, operation } of operations()) {
+    const body = operation.requestBody ? {} : undefined;
+    const opens = operation["x-who"] === "socket";
+    const ask = (more) => (opens ? handshake(dm, target, { headers: { ...headers, ...more } }) : call(dm, method, target, { as: null, headers: { ...headers, ...more }, body }));
+    hook.answer = () => ({ status: 500 });
+    await refused(503, "hook_unavailable", ask());
+    hook.answer = () => ({ status: 404 });
+    await refused(401, "unauthorized", ask());
+    if (method !== "GET" || opens) await refused(403, "bad_origin", ask({ origin: "https://evil.example" }));
+  }
+  hook.answer = () => ({ json: { userId: "zoe", scope: "publish" } });
+  assert.equal((await post(dm, "/publish", { userId: "zoe" }, { as: null })).json.clientCount, 0);
+  assert.equal((await handshake(dm, "/", {})).status, 101);
 });
 
 test("a store that takes no writes is answered as documented", async (t) => {
