@@ -246,7 +246,7 @@ static void whose_time_is_over_is_found_and_goes_by_slots(void **state)
         drop_session(rig, i, i == 4 ? 60 : 50);
     }
     join(rig, "presence-c", "ann");
-    join(rig, "c", "bob");
+    join(rig, "presence.", "bob");
     expect_names(rig, slots_op(DM_STORE_LOAD_EXPIRED, "", 50, 0, DM_SLOTS - 1), "");
     expect_names(rig, slots_op(DM_STORE_LOAD_EXPIRED, "", 51, 0, DM_SLOTS - 1), "ann");
     expect_names(rig, slots_op(DM_STORE_LOAD_EXPIRED, "", 51, slot + 1, DM_SLOTS - 1), "");
