@@ -167,6 +167,7 @@ test("successes of channels are as documented", async (t) => {
   await call(dm, "DELETE", "/channels/{name}/members/{userId}");
   assert.deepEqual((await members()).json, { members: [] });
   await call(dm, "DELETE", "/channels/{name}");
+  await call(dm, "DELETE", "/users/{id}");
 });
 
 test("refusals of requests are as documented", async (t) => {

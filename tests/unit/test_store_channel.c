@@ -210,10 +210,20 @@ static struct dm_store_op *slots_op(enum dm_store_kind kind, const char *channel
     return op;
 }
 
+/* Another user of that slot. */
+static void find_neighbour(uint32_t slot, char user[16])
+{
+    uint32_t i = 0;
+    do
+        snprintf(user, 16, "user-%u", i++);
+    while (dm_slot_of(dm_slice_of(user)) != slot);
+}
+
 static void who_is_absent_is_found(void **state)
 {
     struct store_rig *rig = *state;
     const char *users[] = {"ann", "bob", "cleo", "dan"};
+    char neighbour[16];
     uint32_t slot = dm_slot_of(DM_SLICE("ann"));
     for (uint32_t i = 0; i < 4; i++)
         open_session(rig, users[i], 1 + i);
@@ -230,6 +240,9 @@ static void who_is_absent_is_found(void **state)
     expect_names(rig, slots_op(DM_STORE_LOAD_ABSENT, "c", 60, 0, slot - 1), "");
     expect_names(rig, slots_op(DM_STORE_LOAD_ABSENT, "c", 61, 0, DM_SLOTS - 1), "");
     expect_names(rig, slots_op(DM_STORE_LOAD_ABSENT, "d", 60, 0, DM_SLOTS - 1), "");
+    find_neighbour(slot, neighbour);
+    join(rig, "e", neighbour); /* was never connected */
+    expect_names(rig, slots_op(DM_STORE_LOAD_ABSENT, "e", 60, 0, DM_SLOTS - 1), "");
     struct dm_store_op *op = done(rig, slots_op(DM_STORE_LOAD_ABSENT, "c", 60, 0, DM_SLOTS - 1));
     struct dm_uuid id = store_rig_id(1);
     assert_int_equal(op->channel->rows[0].since, dm_uuid_ms(&id)); /* its session's */
