@@ -3,7 +3,7 @@
 -- Tables change by a new file in migrations/ and the same change here.
 
 PRAGMA application_id = 1685025389; -- "dorm"
-PRAGMA user_version = 4;            -- the last migration's number
+PRAGMA user_version = 5;            -- the last migration's number
 
 CREATE TABLE session (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),

@@ -158,6 +158,8 @@ static int print(const char *path, const struct dm_inspection *found, struct ser
         {"pendingAcks", "pending acks", found->pending_acks},
         {"publishes", "publishes", found->publishes},
         {"owed", "envelopes owed", found->owed},
+        {"channels", "channels", found->channels},
+        {"members", "members", found->members},
         {"bytes", "bytes", found->bytes},
         {"freeBytes", "of them free", found->free_bytes},
         {"logBytes", "bytes of log", found->log_bytes},

@@ -1,12 +1,13 @@
-// schema/openapi.yaml, schema/hopeflow.json and schema/native.json say what the
-// real server does: its routes, its answers, its error codes, its frames. No more
-// and no less.
+// schema/openapi.yaml and the schemas of the dialects beside it say what the real
+// server does: its routes, its answers, its error codes, its frames. No more and
+// no less.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   bodyRef, compileAll, documentedCodes, errorsInSource, fits, frameRef, judgeAnswer, judgeClose, judgeFrame, judgeNative,
   judgeNativeClose, judgeShared, nativeCodes, nativeRef, openapi, operations, routesInSource, tablesServed,
+  broadcastRef, judgeBroadcast, judgeBroadcastClose, judgeNotifier, judgeNotifierClose, methodsAt, notifierRef,
 } from "./lib/contract.mjs";
 import { serveWithHook } from "./lib/hook.mjs";
 import { Native } from "./lib/native.mjs";
@@ -29,7 +30,8 @@ const soon = (seconds) => ({ exp: Math.floor(Date.now() / 1000) + seconds });
 /** A publish that the tests of every path have made before they ask for it. */
 const PUBLISHED = "01a1fe98-2495-410d-a3cf-bdb23555917e";
 
-const concrete = (target) => target.replace("{id}", "alice").replace("{envelopeId}", PUBLISHED);
+const CONCRETE = { id: "alice", userId: "bob", name: "general", envelopeId: PUBLISHED };
+const concrete = (target) => target.replace(/\{(\w+)\}/g, (_, name) => CONCRETE[name]);
 
 const publishNamed = (dm) => dm.publish({ userId: "nobody", envelopeId: PUBLISHED });
 
@@ -57,7 +59,7 @@ async function refused(status, code, answer) {
 /** The answer to an upgrade. */
 async function handshake(dm, target, options) {
   const raw = await dm.raw();
-  raw.write(upgrade({ path: target, ...options }));
+  raw.write(upgrade({ path: options?.at ?? concrete(target), ...options }));
   const answer = await raw.response();
   const json = answer.text ? JSON.parse(answer.text) : undefined;
   return judged("GET", target.split("?")[0], { ...answer, json });
@@ -87,8 +89,8 @@ test("each documented path answers its methods, and refuses all others with thei
   const dm = await serve(t);
   await publishNamed(dm);
   for (const target of Object.keys(openapi.paths)) {
-    const methods = operations().filter(({ path }) => path === target).map(({ method }) => method);
-    for (const method of methods) {
+    const methods = methodsAt(concrete(target));
+    for (const { method } of operations().filter(({ path }) => path === target)) {
       const { status } = await call(dm, method, target);
       assert.ok(![404, 405].includes(status), `${method} ${target}: ${status}`);
     }
@@ -102,7 +104,7 @@ test("each documented path answers its methods, and refuses all others with thei
     const preflight = await dm.call("OPTIONS", concrete(target), { as: null });
     assert.equal(preflight.status, 204);
     judgeShared("Preflight", preflight);
-    const beside = await dm.get(`${target === "/" ? "" : concrete(target)}/x`);
+    const beside = await dm.get(`${target === "/" ? "" : concrete(target)}${target.endsWith("/members") ? "/x/x" : "/x"}`);
     assert.equal(beside.status, 404);
     judgeShared("NotFound", beside);
     seen.codes.add(beside.json.code);
@@ -138,6 +140,37 @@ test("successes are as documented, HEAD without the body", async (t) => {
   await call(dm, "POST", "/users/{id}/disconnect");
 });
 
+test("successes of channels are as documented", async (t) => {
+  const dm = await serve(t);
+  const as = `Bearer ${dm.token("alice")}`;
+  const members = (query = "") => call(dm, "GET", "/channels/{name}/members", { at: `/channels/general/members${query}` });
+  const present = async (query, options) => (await call(dm, "GET", "/channels/{name}/presence", { at: `/channels/general/presence${query}`, ...options })).json;
+  for (let i = 0; i < 2; i++) await post(dm, "/channels/subscribe", { channel: "general" }, { as });
+  await call(dm, "PUT", "/channels/{name}/members/{userId}");
+  assert.deepEqual((await members()).json.members.sort(), ["alice", "bob"]);
+  const first = (await members("?limit=1")).json;
+  assert.equal(first.next, first.members[0]);
+  const last = (await members(`?limit=1&after=${first.next}`)).json;
+  assert.deepEqual([...first.members, ...last.members].sort(), ["alice", "bob"]);
+  assert.equal(last.next, undefined);
+  assert.deepEqual(await present(""), { members: [] });
+  await dm.connect("alice");
+  await dm.connect("bob", { path: "/ws" });
+  await until("they are there", async () => (await present("")).members.length === 2);
+  const page = await present("?type=public&limit=1", { as });
+  assert.equal(page.next, page.members[0].id);
+  const sent = await post(dm, "/channels/{name}/send", { type: "message", data: 1, id: "order-7", ts: 1700000000123 });
+  assert.deepEqual([sent.json.members, sent.json.delivered], [2, 1]); // alice has no filter
+  await post(dm, "/channels/{name}/broadcast", { event: "message", data: 1 });
+  const published = await post(dm, "/publish", { channel: "general", durable: true, timeoutMs: 0 });
+  assert.deepEqual([published.status, published.json.owed], [202, 2]);
+  await post(dm, "/channels/unsubscribe", { channel: "general" }, { as });
+  await call(dm, "DELETE", "/channels/{name}/members/{userId}");
+  assert.deepEqual((await members()).json, { members: [] });
+  await call(dm, "DELETE", "/channels/{name}");
+  await call(dm, "DELETE", "/users/{id}");
+});
+
 test("refusals of requests are as documented", async (t) => {
   const dm = await serve(t, { max_body: "2KiB", max_header: "2KiB", max_targets: 3, max_connections_per_user: 1 });
   const user = `Bearer ${dm.token("alice")}`;
@@ -145,15 +178,16 @@ test("refusals of requests are as documented", async (t) => {
   for (const { method, path: target, operation } of operations()) {
     const who = operation["x-who"];
     const body = operation.requestBody ? {} : undefined;
-    if (who !== "socket") {
-      await refused(401, "unauthorized", call(dm, method, target, { as: null, headers: far, body }));
-      await refused(403, "forbidden", call(dm, method, target, { as: user, headers: far, body }));
-    }
+    const options = who === "user" ? { as: user } : {};
+    if (who !== "socket") await refused(401, "unauthorized", call(dm, method, target, { as: null, headers: far, body }));
+    if (who === "user") await refused(401, "unauthorized", call(dm, method, target, { body }));
+    else if (who !== "socket") await refused(403, "forbidden", call(dm, method, target, { as: user, headers: far, body, at: concrete(target).replace("general", "private-x") }));
     if (operation.requestBody) {
-      await refused(415, "unsupported_media_type", call(dm, method, target, { body: "{}", headers: { "content-type": "text/plain" } }));
-      await refused(400, "invalid_json", call(dm, method, target, { body: "[]" }));
+      await refused(415, "unsupported_media_type", call(dm, method, target, { ...options, body: "{}", headers: { "content-type": "text/plain" } }));
+      await refused(400, "invalid_json", call(dm, method, target, { ...options, body: "[]" }));
     }
-    if (target.includes("{id}")) await refused(400, "invalid_name", call(dm, method, target, { body: { type: "x" }, at: target.replace("{id}", "..") }));
+    for (const [name] of who === "socket" ? [] : target.matchAll(/\{(?!envelopeId)\w+\}/g))
+      await refused(400, "invalid_name", call(dm, method, target, { body: { type: "public", event: "x" }, at: concrete(target.replace(name, "..")) }));
     await refused(413, "too_large", call(dm, method, target, { body: " ".repeat(3000) }));
     await refused(417, "expectation_failed", call(dm, method, target, { headers: { expect: "a miracle" }, body: {} }));
     await refused(431, "headers_too_large", call(dm, method, target, { headers: { "x-long": "x".repeat(3000) } }));
@@ -162,6 +196,31 @@ test("refusals of requests are as documented", async (t) => {
   await refused(400, "user_id_required", post(dm, "/publish", {}));
   await refused(400, "too_many_targets", post(dm, "/publish", { userIds: ["a", "b", "c", "d"] }));
   await refused(400, "too_many_targets", post(dm, "/users/send", { userIds: ["a", "b", "c", "d"], event: { type: "x" } }));
+});
+
+test("refusals of channels are as documented", async (t) => {
+  const dm = await serve(t, { max_channels_per_user: 1, max_targets: 1 });
+  const as = `Bearer ${dm.token("alice", { channels: ["private-a*"] })}`;
+  const subscribe = (channel) => post(dm, "/channels/subscribe", { channel }, { as });
+  const members = (query) => call(dm, "GET", "/channels/{name}/members", { at: `/channels/private-ab/members${query}` });
+  const presence = (at, options) => call(dm, "GET", "/channels/{name}/presence", { at: `/channels/${at}`, ...options });
+  await refused(400, "invalid_channel", subscribe("Private-a"));
+  await refused(403, "forbidden", subscribe("private-b"));
+  await refused(403, "forbidden", subscribe("presence-a"));
+  assert.equal((await subscribe("private-ab")).status, 200);
+  await refused(400, "too_many_channels", subscribe("general"));
+  await refused(400, "too_many_channels", call(dm, "PUT", "/channels/{name}/members/{userId}", { at: "/channels/general/members/alice" }));
+  for (const query of ["?limit=0", "?limit=10001", "?limit=x", "?limit=", "?after=.."]) await refused(400, "invalid_field", members(query));
+  await refused(400, "invalid_field", presence("orders/presence?type=secret"));
+  await refused(400, "invalid_name", presence("private-orders/presence?type=presence"));
+  await refused(403, "forbidden", presence("b/presence?type=private", { as }));
+  assert.equal((await presence("ab/presence?type=private", { as })).status, 200);
+  await refused(400, "invalid_name", post(dm, "/channels/{name}/broadcast", { event: "x", type: "presence" }, { at: "/channels/private-x/broadcast" }));
+  assert.equal((await post(dm, "/publish", { channel: "private-ab", durable: true })).json.owed, 1);
+  await call(dm, "PUT", "/channels/{name}/members/{userId}", { at: "/channels/private-ab/members/bob" });
+  await refused(400, "too_many_targets", post(dm, "/publish", { channel: "private-ab", durable: true }));
+  assert.equal((await post(dm, "/publish", { channel: "private-ab" })).status, 200);
+  await refused(400, "invalid_channel", post(dm, "/publish", { channel: "PRESENCE-x" }));
 });
 
 test("refusals of publishes that are recorded are as documented", async (t) => {
@@ -198,14 +257,16 @@ const BODIES = {
       { userId: "a", ttlSeconds: 1 }, { userId: "a", envelopeId: "01a1fe98-2495-710d-a3cf-bdb23555917e" },
       { userId: "a", envelopeId: " 01A1FE98-2495-410D-A3CF-BDB23555917F\n" }, { userId: "a", envelopeId: "00000000-0000-0000-0000-000000000000", durable: true },
       { userId: "é".repeat(64) }, { userId: "a", userIds: null, type: null, timeoutMs: null, channel: null, envelopeId: null, durable: null, ttlSeconds: null },
-      { userId: null, userIds: ["a"] },
+      { userId: null, userIds: ["a"] }, { channel: "c" }, { channel: " private-c ", userId: null, userIds: null }, { channel: "c", durable: true },
+      { channel: "x".repeat(200), envelopeId: "01a1fe98-2495-710d-a3cf-bdb23555917d" },
     ],
     bad: [
       [], {}, { userId: "" }, { userId: " " }, { userId: 7 }, { userId: null }, { userId: ".." }, { userId: "x".repeat(129) }, { userId: "a", userIds: ["b"] }, { userIds: [] },
       { userIds: "a" }, { userIds: [7] }, { userIds: ["a", ""] }, { userId: "a", timeoutMs: -1 }, { userId: "a", timeoutMs: 60001 },
       { userId: "a", timeoutMs: "1" }, { userId: "a", type: "$x" }, { userId: "a", type: " __x" },
       { userId: "a", type: "whisper" }, { userId: "a", type: "presence.join " }, { userId: "a", type: "x".repeat(1025) },
-      { userId: "a", channel: "c" }, { userId: "a", envelopeId: "" }, { userId: "a", envelopeId: 7 }, { userId: "a", envelopeId: "01a1fe982495710da3cfbdb23555917e" },
+      { userId: "a", channel: "c" }, { userIds: ["a"], channel: "c" }, { channel: "" }, { channel: 7 }, { channel: "Presence-c" }, { channel: "x".repeat(201) },
+      { userId: "a", type: "presence:join" }, { userId: "a", type: "presence:leave " }, { userId: "a", envelopeId: "" }, { userId: "a", envelopeId: 7 }, { userId: "a", envelopeId: "01a1fe982495710da3cfbdb23555917e" },
       { userId: "a", envelopeId: "{01a1fe98-2495-710d-a3cf-bdb23555917e}" }, { userId: "a", durable: "yes" }, { userId: "a", durable: 1 },
       { userId: "a", ttlSeconds: 0 }, { userId: "a", ttlSeconds: -1 }, { userId: "a", ttlSeconds: "60" }, { userId: "a", durable: true, ttlSeconds: 2592001 },
     ],
@@ -217,6 +278,31 @@ const BODIES = {
       { type: "t", ts: -1 }, { type: "t", ts: "1" }, { type: "t", ts: 253402300800000 }, { type: null },
     ],
   },
+  "/channels/{name}/send Event": {
+    good: [{ type: "t" }, { type: " t ", data: null, id: " x " }, { type: "t", ts: 0 }],
+    bad: [{}, { type: "" }, { type: "whisper" }, { type: "presence:join" }, { type: "t", id: "" }, { type: "t", ts: -1 }],
+  },
+  "/channels/{name}/broadcast Broadcast": {
+    status: 204,
+    good: [{ event: "e" }, { event: " e ", data: null, more: 1 }, { event: "e", type: null }, { event: "e", type: "public" }, { event: "e", type: " private " }, { event: "e", type: "presence" }],
+    bad: [
+      {}, { event: "" }, { event: 7 }, { event: null }, { event: " " }, { event: "whisper" }, { event: "presence:join" }, { event: "presence.leave" }, { event: "$x" }, { event: "__x" },
+      { event: "x".repeat(1025) }, { event: "e", type: "" }, { event: "e", type: "Public" }, { event: "e", type: "secret" }, { event: "e", type: 7 },
+    ],
+  },
+  "/channels/subscribe Subscription": {
+    who: "alice",
+    good: [{ channel: "a" }, { channel: " a ", more: 1 }, { channel: "é".repeat(100) }, { channel: "private" }, { channel: "Privateer" }, { channel: "x".repeat(200) }, { channel: "..." }],
+    bad: [
+      {}, { channel: "" }, { channel: " " }, { channel: 7 }, { channel: null }, { channel: ["a"] }, { channel: "." }, { channel: " .. " }, { channel: "x".repeat(201) },
+      { channel: "Private-x" }, { channel: " PRESENCE-x" },
+    ],
+  },
+  "/channels/unsubscribe Subscription": {
+    who: "alice",
+    good: [{ channel: "a" }, { channel: " private-a " }],
+    bad: [{}, { channel: "" }, { channel: 7 }, { channel: null }, { channel: "pRivate-x" }],
+  },
   "/users/send SendToUsers": {
     good: [{ userIds: ["a"], event: { type: "t" } }, { userIds: [7, ".."], event: { type: "t" } }],
     bad: [{}, { userIds: ["a"] }, { userIds: [], event: { type: "t" } }, { userIds: "a", event: { type: "t" } }, { userIds: ["a"], event: {} }, { userIds: ["a"], event: "t" }],
@@ -226,24 +312,28 @@ const BODIES = {
     bad: [{ reason: 7 }, { reason: "x".repeat(124) }],
   },
 };
-for (const [what, { good, bad }] of Object.entries(BODIES))
+/** To a channel without members there is nobody to owe it to. */
+const isOwed = ({ durable, channel }) => durable === true && !channel;
+
+for (const [what, { good, bad, who, status = 200 }] of Object.entries(BODIES))
   test(`the server and the schema agree on the bodies of ${what}`, async (t) => {
     const [target, schema] = what.split(" ");
     const dm = await serve(t);
+    const options = who ? { as: `Bearer ${dm.token(who)}` } : {};
     for (const body of good) {
       assert.ok(fits(bodyRef(schema), body), JSON.stringify(body));
-      const answer = await post(dm, target, body);
-      assert.equal(answer.status, body.durable ? 202 : 200, `${JSON.stringify(body)}: ${answer.text}`);
+      const answer = await post(dm, target, body, options);
+      assert.equal(answer.status, isOwed(body) ? 202 : status, `${JSON.stringify(body)}: ${answer.text}`);
     }
     for (const body of bad) {
       assert.ok(!fits(bodyRef(schema), body), JSON.stringify(body));
-      assert.equal((await post(dm, target, JSON.stringify(body))).status, 400, JSON.stringify(body));
+      assert.equal((await post(dm, target, JSON.stringify(body), options)).status, 400, JSON.stringify(body));
     }
   });
 
 test("handshakes are answered as documented", async (t) => {
   const dm = await serve(t, { max_connections_per_user: 1 });
-  for (const target of ["/", "/connect"]) {
+  for (const target of ["/", "/connect", "/ws"]) {
     const token = dm.token(`user of ${target}`);
     await refused(426, "upgrade_required", call(dm, "GET", target));
     await refused(400, "bad_request", handshake(dm, target, { token, headers: { "Sec-WebSocket-Key": "short" } }));
@@ -256,6 +346,30 @@ test("handshakes are answered as documented", async (t) => {
     const { status, headers } = await handshake(dm, `${target}?resume=none`, native);
     assert.deepEqual([status, headers["sec-websocket-protocol"]], [101, "dormouse.v1"]);
   }
+});
+
+test("handshakes of broadcast sockets are answered as documented", async (t) => {
+  const target = "/ws/channel/{name}";
+  const dm = await serve(t);
+  const token = dm.token("alice", { channels: ["private-x"] });
+  const open = (at, options) => handshake(dm, target, { at: `/ws/channel/${at}`, ...options });
+  await refused(426, "upgrade_required", call(dm, "GET", target, { at: "/ws/channel/.." }));
+  await refused(400, "bad_request", open("x", { token, headers: { "Sec-WebSocket-Key": "short" } }));
+  for (const offered of ["dormouse.v1", "chat, dormouse.v1.msgpack"]) await refused(400, "bad_request", open("x", { token, headers: { "Sec-WebSocket-Protocol": offered } }));
+  await refused(400, "invalid_name", open(".."));
+  await refused(400, "invalid_name", open("private-x?type=presence"));
+  await refused(400, "invalid_field", open("x?type=secret"));
+  await refused(401, "unauthorized", open("x"));
+  await refused(401, "unauthorized", open("x", { headers: { Authorization: "Bearer junk" } }));
+  await refused(403, "forbidden", open("private-y", { token }));
+  await refused(403, "forbidden", open("x?type=presence", { token }));
+  for (const at of ["x", "private-x?type=public", "x?type=private"]) assert.equal((await open(at, { token, headers: { "Sec-WebSocket-Protocol": "chat" } })).status, 101);
+  const guests = await serve(t, { guests: true });
+  const visit = (at) => handshake(guests, target, { at: `/ws/channel/${at}` });
+  assert.equal((await visit("x")).status, 101);
+  assert.equal((await visit("x?userId=zoe")).status, 101);
+  await refused(400, "invalid_name", visit(`x?userId=${"x".repeat(123)}`));
+  await refused(401, "unauthorized", visit("x?type=private"));
 });
 
 test("refusals of too much at once are as documented", async (t) => {
@@ -486,9 +600,11 @@ const NATIVE_MESSAGES = {
     { type: "subscribe", filters: [] }, { type: "subscribe", filters: [7, { type: "t" }] }, { type: "unsubscribe", filters: [{ type: "t" }] },
     { type: "ack", envelopeId: UUID }, { type: "ack", envelopeId: ` ${UUID.toUpperCase()} `, result: null },
     { type: "attach", attachment: null }, { type: "attach", attachment: [1] }, { type: "refresh", token: "" }, { type: "refresh", token: "x.y.z" },
-    { type: "publish", envelope: { userId: "bob" } },
+    { type: "publish", envelope: { userId: "bob" } }, { type: "presence", channel: "c" }, { type: "join", channel: "c" }, { type: "join", channel: " c ", more: 1 },
+    { type: "whisper", channel: "c" }, { type: "whisper", channel: "c", data: null }, { type: "presence", channel: "c" }, { type: "leave", channel: "c" },
+    { type: "leave", channel: "x".repeat(200) },
   ],
-  later: ["join", "leave", "whisper", "presence"].map((type) => ({ type, channel: "c" })),
+  nameless: ["join", "leave", "whisper", "presence"].flatMap((type) => [{ type }, ...["", " ", 7, null, "..", "Private-c", "x".repeat(201)].map((channel) => ({ type, channel }))]),
   bad: [
     [], "ping", 7, null, {}, { type: 7 }, { type: "Ping" }, { type: " ping" }, { type: "dance" }, { type: "subscribe" }, { type: "subscribe", filters: {} },
     { type: "unsubscribe", filters: "t" }, { type: "ack" }, { type: "ack", envelopeId: 7 }, { type: "ack", envelopeId: `{${UUID}}` },
@@ -501,18 +617,18 @@ const NATIVE_MESSAGES = {
 test("the server and the schema agree on what a native client may say", async (t) => {
   const dm = await serve(t);
   const alice = await Native.connect(dm, "alice");
-  const kinds = (message) => ["clientFrame", "laterFrame"].filter((kind) => fits(nativeRef(kind), message));
+  const isCommand = (message) => fits(nativeRef("clientFrame"), message);
   for (const message of NATIVE_MESSAGES.good) {
-    assert.deepEqual(kinds(message), ["clientFrame"], JSON.stringify(message));
+    assert.ok(isCommand(message), JSON.stringify(message));
     const answer = await said(alice, { ref: "r", ...message });
-    assert.ok(!["invalid_json", "invalid_field", "not_supported"].includes(answer?.code), JSON.stringify(answer));
+    assert.ok(!["invalid_json", "invalid_field", "invalid_channel", "forbidden"].includes(answer?.code) || message.type === "publish", JSON.stringify(answer));
   }
-  for (const message of NATIVE_MESSAGES.later) {
-    assert.deepEqual(kinds(message), ["laterFrame"]);
-    assert.equal((await said(alice, message)).code, "not_supported", JSON.stringify(message));
+  for (const message of NATIVE_MESSAGES.nameless) {
+    assert.ok(!isCommand(message), JSON.stringify(message));
+    assert.equal((await said(alice, message)).code, "invalid_channel", JSON.stringify(message));
   }
   for (const message of NATIVE_MESSAGES.bad) {
-    assert.deepEqual(kinds(message), [], JSON.stringify(message));
+    assert.ok(!isCommand(message), JSON.stringify(message));
     const isObject = message !== null && typeof message === "object" && !Array.isArray(message);
     assert.equal((await said(alice, message)).code, isObject ? "invalid_field" : "invalid_json", JSON.stringify(message));
   }
@@ -526,13 +642,13 @@ test("the server and the schema agree on what a native client may publish", asyn
   for (const message of commands(good)) {
     assert.ok(fits(nativeRef("clientFrame"), message), JSON.stringify(message));
     const answer = await said(bob, message);
-    assert.deepEqual([answer.type, answer.owed > 0], ["ok", message.envelope.durable === true], JSON.stringify([message, answer]));
+    assert.deepEqual([answer.type, answer.owed > 0], ["ok", isOwed(message.envelope)], JSON.stringify([message, answer]));
     assert.ok(fits(nativeRef("published"), answer));
   }
   for (const message of commands(bad)) {
     assert.ok(!fits(nativeRef("clientFrame"), message), JSON.stringify(message));
     const { code } = await said(bob, message);
-    assert.ok(["invalid_field", "invalid_name", "user_id_required", "not_supported"].includes(code), JSON.stringify([message, code]));
+    assert.ok(["invalid_field", "invalid_name", "invalid_channel", "user_id_required"].includes(code), JSON.stringify([message, code]));
   }
 });
 
@@ -560,8 +676,8 @@ test("the answers to native publishes that cannot be carried out are as document
 });
 
 test("the answers to native commands that cannot be carried out are as documented", async (t) => {
-  const dm = await serve(t, { max_attachment: "16", max_filters_per_session: 1 });
-  const alice = await Native.connect(dm, "alice");
+  const dm = await serve(t, { max_attachment: "16", max_filters_per_session: 1, max_channels_per_user: 1 });
+  const alice = await Native.connect(dm, "alice", { claims: { channels: ["private-a"] } });
   const code = async (message) => (await said(alice, { ref: 1, ...message })).code;
   assert.equal(await code({ type: "ack", envelopeId: UUID }), "not_found");
   assert.equal(await said(alice, { type: "ack", envelopeId: UUID }), undefined);
@@ -569,6 +685,10 @@ test("the answers to native commands that cannot be carried out are as documente
   assert.equal(await code({ type: "subscribe", filters: [{ type: "a" }, { type: "b" }] }), "too_many_filters");
   assert.equal(await code({ type: "refresh", token: "junk" }), "unauthorized");
   assert.equal(await code({ type: "refresh", token: dm.token("bob") }), "forbidden");
+  for (const type of ["join", "presence"]) assert.equal(await code({ type, channel: "private-b" }), "forbidden");
+  assert.equal(await code({ type: "whisper", channel: "private-a" }), "forbidden");
+  assert.equal(await code({ type: "join", channel: "private-a" }), undefined);
+  assert.equal(await code({ type: "join", channel: "c" }), "too_many_channels");
   const failing = await Native.connect(await serve(t, { rate_unauthenticated: 1 }), "alice");
   await until("its address is barred", async () => (await said(failing, { type: "refresh", ref: 1, token: "junk" })).code === "too_many_failures");
   const paced = await Native.connect(await serve(t, { rate_messages: 1 }), "alice");
@@ -598,6 +718,96 @@ test("the closes of native sessions are as documented", async (t) => {
   await dm.stop();
   await judged(last);
   assert.deepEqual(codes, [4009, 1009, 4401, 1000, 1012]);
+});
+
+const GRANTED = { claims: { channels: ["presence-*"] } };
+
+test("the native frames that tell of channels are as documented", async (t) => {
+  const dm = await serve(t);
+  const [alice, bob] = [await Native.connect(dm, "alice", GRANTED), await Native.connect(dm, "bob", GRANTED)];
+  for (const client of [alice, bob]) assert.deepEqual(await said(client, { type: "join", ref: 1, channel: "presence-x" }), { type: "ok", ref: 1 });
+  const joined = judgeNative(await alice.next());
+  assert.deepEqual([joined.type, joined.channel, joined.payload.member.id], ["presence.join", "presence-x", "bob"]);
+  const asked = await said(alice, { type: "presence", ref: 2, channel: "presence-x" });
+  assert.ok(fits(nativeRef("present"), asked));
+  assert.deepEqual(asked.members.map(({ id }) => id).sort(), ["alice", "bob"]);
+  assert.deepEqual((await said(alice, { type: "presence", ref: 3, channel: "nobody" })).members, []);
+  bob.send({ type: "whisper", channel: "presence-x", data: { typing: true } });
+  const whisper = judgeNative(await alice.next());
+  assert.deepEqual([whisper.type, whisper.channel, whisper.from, whisper.userId, whisper.payload], ["whisper", "presence-x", "bob", "alice", { typing: true }]);
+  await dm.post("/channels/presence-x/send", { type: "note" });
+  const note = judgeNative(await alice.next());
+  assert.deepEqual([note.channel, "from" in note, "payload" in note], ["presence-x", false, false]);
+  assert.equal(judgeNative(await bob.next()).userId, "bob");
+  assert.deepEqual(await said(bob, { type: "leave", ref: 4, channel: "presence-x" }), { type: "ok", ref: 4 });
+  const left = judgeNative(await alice.next());
+  assert.deepEqual([left.type, left.payload], ["presence.leave", { member: { id: "bob" } }]);
+  for (const wrong of [{ ...whisper, from: undefined }, { ...note, from: "bob" }, { ...joined, channel: undefined }, { ...left, payload: joined.payload }])
+    assert.ok(!fits(nativeRef("serverFrame"), JSON.parse(JSON.stringify(wrong))), JSON.stringify(wrong));
+});
+
+test("the notifier frames are as documented, both ways", async (t) => {
+  const dm = await serve(t);
+  const alice = await dm.connect("alice", { path: "/ws" });
+  await dm.call("PUT", "/channels/general/members/alice");
+  const pong = { type: "pong" };
+  for (const text of ['{"type":"ping"}', '{"more":1,"type":"ping"}', '{"type":"Ping"}', '{"type":" ping"}', "ping", "[]", '[{"type":"ping"}]', "{}", '{"type":7}', '{"type":"subscribe","channel":"x"}']) {
+    alice.send(text);
+    alice.send({ type: "ping" });
+    if (text !== "ping" && fits(notifierRef("clientFrame"), JSON.parse(text))) assert.equal(await alice.nextText(), '{"type":"pong"}', text);
+    assert.deepEqual(judgeNotifier(await alice.next()), pong, text);
+  }
+  alice.send(Buffer.from('{"type":"ping"}'));
+  for (const body of [{}, { data: null }, { data: { a: "é" }, id: "order-7", ts: 1700000000123 }, { data: "x", ts: 0 }, { type: "pong" }])
+    for (const target of ["/users/alice/send", "/channels/general/send"]) {
+      const { id, ts } = (await dm.post(target, { type: "note", ...body })).json;
+      const event = judgeNotifier(await alice.next());
+      assert.deepEqual(event, { type: "note", ...body, id, ts, ...(target.includes("general") ? { channel: "general" } : {}) });
+    }
+  const published = await dm.publish({ channel: "general", payload: [1] });
+  assert.deepEqual([published.clientCount, published.delivered], [0, 1]);
+  assert.equal(judgeNotifier(await alice.next()).id, published.envelopeId);
+  await dm.post("/users/alice/disconnect");
+  judgeNotifierClose(await alice.closing());
+});
+
+test("the broadcast frames are as documented, both ways", async (t) => {
+  const dm = await serve(t, { guests: true });
+  const path = "/ws/channel/presence-x";
+  const alice = await dm.connect("alice", { path, ...GRANTED });
+  await until("alice is there", async () => (await dm.get("/channels/presence-x/presence")).json.members.length === 1);
+  const bob = await dm.connect("bob", { path, ...GRANTED });
+  const joined = judgeBroadcast(await alice.next());
+  assert.deepEqual([joined.event, joined.data.member.id], ["presence:join", "bob"]);
+  for (const message of [
+    { event: "whisper", data: { a: "é" } }, { event: "whisper", data: null }, { event: "whisper", channel: "y", more: 1 }, { event: "Whisper", data: 1 }, { event: 7 }, {}, [], "x",
+    { event: "presence:join", data: {} }, { type: "whisper", data: 1 }, { event: "message", data: 1 }, [{ event: "whisper" }],
+  ]) {
+    bob.send(JSON.stringify(message));
+    bob.send({ event: "whisper", data: "end" });
+    const heard = [];
+    while (heard.at(-1)?.data !== "end") heard.push(judgeBroadcast(await alice.next()));
+    const whispered = { event: "whisper", data: message.data === undefined ? {} : message.data };
+    assert.deepEqual(heard.slice(0, -1), fits(broadcastRef("clientFrame"), message) ? [whispered] : [], JSON.stringify(message));
+  }
+  for (const body of [{}, { data: null }, { data: { a: 1 } }]) {
+    await dm.post("/channels/x/broadcast", { event: "note", type: "presence", ...body });
+    assert.deepEqual(judgeBroadcast(await alice.next()), { event: "note", data: {}, ...body });
+  }
+  await bob.close(1000);
+  assert.deepEqual(judgeBroadcast(await alice.next()), { event: "presence:leave", data: { member: { id: "bob" } } });
+  for (const wrong of [{ event: "x" }, { ...joined, data: { member: { id: "bob" } } }, { event: "whisper", data: 1, channel: "x" }]) assert.ok(!fits(broadcastRef("serverFrame"), wrong));
+  const again = await dm.connect("alice", { path, ...GRANTED });
+  await until("it listens", async () => (await dm.metric("dormouse_channel_listeners")) === 2);
+  await dm.call("DELETE", "/channels/presence-x/members/alice");
+  const closes = [await alice.closing(), await again.closing()];
+  const last = await dm.connect("alice", { path, ...GRANTED });
+  await until("it listens", async () => (await dm.metric("dormouse_channel_listeners")) === 1);
+  await dm.call("DELETE", "/channels/presence-x");
+  for (const close of [...closes, await last.closing()]) {
+    judgeBroadcastClose(close);
+    assert.equal(close.code, 4403);
+  }
 });
 
 test("every operation was seen to succeed, and every documented code was seen", () => {

@@ -6,6 +6,7 @@
 
 #include "lib/store_rig.h"
 #include "lib/unit.h"
+#include "ports/store_channel.h"
 #include "store/check.h"
 #include "store/inspect.h"
 #include "store/migrate_priv.h"
@@ -30,7 +31,15 @@ static void add_pending(struct dm_store_op *op, uint32_t envelope, uint32_t sess
     dm_store_op_add_pending(op, &envelope_id, &session_id);
 }
 
-/* Two users, three sessions, three acks. */
+static void join(struct store_rig *rig, const char *channel)
+{
+    struct dm_store_op *op = dm_store_op_create(DM_STORE_JOIN_CHANNEL, 0, NULL);
+    op->user_id = dm_store_op_add_text(op, DM_SLICE("ann"));
+    dm_store_op_channel(op)->name = dm_store_op_add_text(op, dm_slice_of(channel));
+    assert_int_equal(store_rig_finish(rig, op), DM_OK);
+}
+
+/* Two users, three sessions, three acks; two channels, of which the first user is a member. */
 static int setup(void **state)
 {
     assert_int_equal(store_rig_setup(state), 0);
@@ -44,7 +53,10 @@ static int setup(void **state)
                         "b",
                         3, "[{\"type\":\"b\",\"k\":\"v\"}]");
     add_pending(op, 90, 3);
-    return store_rig_finish(rig, op);
+    assert_int_equal(store_rig_finish(rig, op), DM_OK);
+    join(rig, "c");
+    join(rig, "private-d");
+    return 0;
 }
 
 static uint64_t check(struct store_rig *rig, struct dm_buf *findings)
@@ -121,11 +133,22 @@ static const struct {
      "DELETE FROM target"},
     {PUBLISH "UPDATE publish SET owed_until = 9", "publish_debt: publish 7\n",
      "UPDATE publish SET owed_until = NULL"},
-    {PUBLISH "INSERT INTO owed_envelope VALUES (7, 1, 't', '1')",
+    {PUBLISH "INSERT INTO owed_envelope VALUES (7, 1, 't', '1', NULL)",
      "owed_envelope_debt: envelope of publish 7\n", "DELETE FROM owed_envelope"},
     {PUBLISH "UPDATE publish SET owed_until = 9; INSERT INTO target VALUES ('ann', 7, 1);"
-             "INSERT INTO owed_envelope VALUES (7, 1, 't', '{')",
+             "INSERT INTO owed_envelope VALUES (7, 1, 't', '{', 'c')",
      "owed_envelope_payload: envelope of publish 7\n", "UPDATE owed_envelope SET payload = '{}'"},
+    {PUBLISH "UPDATE publish SET owed_until = 9; INSERT INTO target VALUES ('ann', 7, 1);"
+             "INSERT INTO owed_envelope VALUES (7, 1, 't', NULL, 'Private-c')",
+     "owed_envelope_channel: envelope of publish 7\n",
+     "UPDATE owed_envelope SET channel = 'private-c'"},
+    {"UPDATE member SET channel = '..' WHERE channel = 'c'", "member_channel: member 616E6E\n",
+     "UPDATE member SET channel = 'c' WHERE channel = '..'"},
+    {"UPDATE member SET user_id = '.' WHERE channel = 'c'", "member_user: member of 63\n",
+     "DELETE FROM member WHERE channel = 'c'"},
+    {"UPDATE member SET slot = (slot + 1) % 4096 WHERE channel = 'c'",
+     "member_slot: member 616E6E has ",
+     "UPDATE member SET slot = (slot + 4095) % 4096 WHERE channel = 'c'"},
     {PUBLISH "DELETE FROM ack_tally", "publish_tally: publish 7\n",
      "INSERT INTO ack_tally (publish, asked_at) VALUES (7, 1)"},
     {"INSERT INTO ack_tally (publish, asked_at) VALUES (7, 1)",
@@ -250,6 +273,8 @@ static void inspect_counts(void **state)
         assert_int_equal(found.users, 2);
         assert_int_equal(found.sessions, 3);
         assert_int_equal(found.pending_acks, 3);
+        assert_int_equal(found.channels, 2);
+        assert_int_equal(found.members, 2);
         assert_true(found.bytes >= 4096 && found.bytes % 4096 == 0);
         assert_true(found.free_bytes < found.bytes);
         assert_int_equal(found.log_bytes != 0, served);

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "cmd/command.h"
 #include "cmd/serve.h"
+#include "ports/store_channel.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 #define API_KEY "api-key-0123456789"
@@ -311,7 +312,8 @@ static void publish_posts_and_prints(void **state)
            "dormouse: /nonexistent/s: No such file or directory\n");
 }
 
-/* The commands that look at a database: one, closed again, with a session and what it owes. */
+/* The commands that look at a database: one, closed again, with a session and what it owes,
+ * and a user in two channels. */
 static void make_database(struct store_rig *rig)
 {
     struct dm_uuid session = store_rig_id(1), envelope = store_rig_id(9);
@@ -320,6 +322,12 @@ static void make_database(struct store_rig *rig)
     assert_int_equal(store_rig_open(rig), DM_OK);
     dm_store_op_add_pending(op, &envelope, &session);
     assert_int_equal(store_rig_finish(rig, op), DM_OK);
+    for (const char *channels = "cd"; *channels; channels++) {
+        op = dm_store_op_create(DM_STORE_JOIN_CHANNEL, 0, NULL);
+        op->user_id = dm_store_op_add_text(op, DM_SLICE("ann"));
+        dm_store_op_channel(op)->name = dm_store_op_add_text(op, dm_slice(channels, 1));
+        assert_int_equal(store_rig_finish(rig, op), DM_OK);
+    }
     dm_database_close(&rig->database);
 }
 
@@ -331,7 +339,7 @@ static void backup_copies_and_check_is_content(void **state)
     make_database(&rig);
     snprintf(copy, sizeof copy, "%s/copy.db", rig.folder);
     snprintf(again, sizeof again, "dormouse: %s: is there already", copy);
-    expect(RUN(empty_env, "backup", copy, "--database", rig.path), 0, "copy.db: 77824 bytes", NULL);
+    expect(RUN(empty_env, "backup", copy, "--database", rig.path), 0, "copy.db: 90112 bytes", NULL);
     expect(RUN(empty_env, "backup", "--database", rig.path, copy), 1, NULL, again);
     expect(RUN(empty_env, "check", "--database", copy), 0, "copy.db: sound\n", NULL);
     assert_int_equal(unlink(copy), 0);
@@ -398,6 +406,7 @@ static void inspect_counts_and_asks_the_server(void **state)
     const struct dm_slice good = DM_SLICE("HTTP/1.1 200 x\r\n\r\n" METRICS);
     expect_inspect(full_env, rig.path, good, "\"users\":1,\"sessions\":1,\"pendingAcks\":1,",
                    "Bearer " API_KEY "\r\n");
+    expect_inspect(full_env, rig.path, good, "\"owed\":0,\"channels\":2,\"members\":2,", "");
     expect_inspect(full_env, rig.path, good, LIVE, "Bearer " API_KEY "\r\n");
     expect_inspect(secret_env, rig.path, good, LIVE, "Bearer eyJ");
     expect_inspect(empty_env, rig.path, good, LIVE, "\r\n\r\n");
@@ -409,6 +418,8 @@ static void inspect_counts_and_asks_the_server(void **state)
            "server http://127.0.0.1:1\n  no answer: 127.0.0.1:1: Connection refused\n", NULL);
     expect(RUN(full_env, "inspect", "--database", rig.path, "--listen", "127.0.0.1:1"), 0,
            "  pending acks   1\n", NULL);
+    expect(RUN(full_env, "inspect", "--database", rig.path, "--listen", "127.0.0.1:1"), 0,
+           "  channels       2\n  members        2\n", NULL);
     expect(RUN(full_env, "inspect", "--database", rig.path, "--key", "three"), 1, NULL,
            "no key of that name");
     expect(RUN(full_env, "inspect", "--database=/nowhere.db"), 1, NULL,

@@ -270,10 +270,27 @@ static void a_migration_is_all_or_nothing(void **state)
     assert_int_equal(migrate(rig->path, migrations, 3), DM_OK); /* nothing is left to do */
 }
 
+static void what_was_owed_before_channels_is_owed_after(void **state)
+{
+    struct store_rig *rig = *state;
+    unlink(rig->path);
+    close(open(rig->path, O_CREAT | O_WRONLY, 0600));
+    assert_int_equal(migrate(rig->path, dm_migrations, 4), DM_OK);
+    run_sql(rig->path, "INSERT INTO publish (number, envelope_id, principal, deadline, owed_until,"
+                       " expires_at) VALUES (7, zeroblob(16), 'key:a', 1, 9, 9);"
+                       "INSERT INTO owed_envelope VALUES (7, 5, 't', '[1]'), (8, 6, 'u', NULL);"
+                       "INSERT INTO target VALUES ('ann', 7, 1)");
+    assert_int_equal(store_rig_open(rig), DM_OK);
+    dm_database_close(&rig->database);
+    expect_sql(rig->path, "SELECT * FROM owed_envelope", "7|5|t|[1]|NULL|\n8|6|u|NULL|NULL|\n");
+    expect_sql(rig->path, "SELECT * FROM target; SELECT * FROM owed_count", "ann|7|1|\nann|1|\n");
+}
+
 #define CLOSED(test) cmocka_unit_test_setup_teardown(test, setup_closed, store_rig_teardown)
 
 DM_UNIT_MAIN(CLOSED(refuses_a_newer_version), CLOSED(refuses_another_applications_file),
              CLOSED(refuses_what_is_no_database), CLOSED(refuses_a_missing_folder),
              CLOSED(refuses_what_it_cannot_write), CLOSED(refuses_what_another_process_serves),
              CLOSED(sweeps_sessions_that_cannot_come_back), CLOSED(files_are_the_owners_alone),
-             CLOSED(migrations_arrive_at_the_schema), CLOSED(a_migration_is_all_or_nothing))
+             CLOSED(migrations_arrive_at_the_schema), CLOSED(a_migration_is_all_or_nothing),
+             CLOSED(what_was_owed_before_channels_is_owed_after))

@@ -12,12 +12,13 @@ const read = (name) => readFileSync(path.join(root, name), "utf8");
 export const openapi = parse(read("schema/openapi.yaml"));
 const hopeflow = JSON.parse(read("schema/hopeflow.json"));
 const native = JSON.parse(read("schema/native.json"));
+const notifier = JSON.parse(read("schema/notifier.json"));
+const broadcast = JSON.parse(read("schema/broadcast.json"));
 
 const ajv = new Ajv.default({ strict: true, strictTypes: false, strictRequired: false, allErrors: true });
 ajv.addVocabulary(Object.keys(openapi)); // the document itself is no schema, but holds them
 ajv.addSchema(openapi, "openapi", false, false);
-ajv.addSchema(hopeflow);
-ajv.addSchema(native);
+for (const dialect of [hopeflow, native, notifier, broadcast]) ajv.addSchema(dialect);
 
 const schemaAt = (ref) => ajv.getSchema(ref) ?? ajv.compile({ $ref: ref });
 
@@ -31,12 +32,16 @@ export const fits = (ref, value) => schemaAt(ref)(value);
 export const bodyRef = (name) => `openapi#/components/schemas/${name}`;
 export const frameRef = (name) => `${hopeflow.$id}#/$defs/${name}`;
 export const nativeRef = (name) => `${native.$id}#/$defs/${name}`;
+export const notifierRef = (name) => `${notifier.$id}#/$defs/${name}`;
+export const broadcastRef = (name) => `${broadcast.$id}#/$defs/${name}`;
 
 /** Every schema there is compiles: a $ref that leads nowhere is an error. */
 export function compileAll() {
   for (const name of Object.keys(openapi.components.schemas)) ajv.compile({ $ref: bodyRef(name) });
   for (const name of Object.keys(hopeflow.$defs)) ajv.compile({ $ref: frameRef(name) });
   for (const name of Object.keys(native.$defs)) ajv.compile({ $ref: nativeRef(name) });
+  for (const name of Object.keys(notifier.$defs)) ajv.compile({ $ref: notifierRef(name) });
+  for (const name of Object.keys(broadcast.$defs)) ajv.compile({ $ref: broadcastRef(name) });
 }
 
 /* --- answers --- */
@@ -57,6 +62,12 @@ export function operations() {
   return Object.entries(openapi.paths).flatMap(([target, item]) =>
     methods.filter((method) => item[method]).map((method) => ({ method: method.toUpperCase(), path: target, operation: item[method] })),
   );
+}
+
+/** The methods that a path has, by all the paths documented that it is one of. */
+export function methodsAt(at) {
+  const isOf = (target) => new RegExp(`^${target.replace(/\{\w+\}/g, "[^/]+")}$`).test(at);
+  return [...new Set(operations().filter(({ path: target }) => isOf(target)).map(({ method }) => method))];
 }
 
 function judgeHeaders(at, documented, answer, what) {
@@ -118,6 +129,21 @@ export function judgeNative(frame) {
 }
 
 export const judgeNativeClose = (close) => judge(nativeRef("close"), close, "a native close");
+
+/** The same by notifier.json and broadcast.json. */
+export function judgeNotifier(frame) {
+  judge(notifierRef("serverFrame"), frame, "a notifier frame");
+  return frame;
+}
+
+export const judgeNotifierClose = (close) => judge(notifierRef("close"), close, "a notifier close");
+
+export function judgeBroadcast(frame) {
+  judge(broadcastRef("serverFrame"), frame, "a broadcast frame");
+  return frame;
+}
+
+export const judgeBroadcastClose = (close) => judge(broadcastRef("close"), close, "a broadcast close");
 
 /** The codes that an error frame may have. */
 export const nativeCodes = () => native.$defs.error.properties.code.enum;
