@@ -50,6 +50,16 @@ export class Client {
     return JSON.parse(await this.nextText(ms));
   }
 
+  /** What has come and was not taken. */
+  taken() {
+    return this.#queue.splice(0);
+  }
+
+  /** Puts back what was taken, before all else. */
+  putBack(messages) {
+    this.#queue.unshift(...messages);
+  }
+
   /** All that had arrived when the server answered a ping sent now. */
   async settle() {
     this.send("ping");
