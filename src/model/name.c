@@ -131,7 +131,7 @@ static const struct kind *kind_called(struct dm_slice type)
 
 bool dm_name_needs_grant(struct dm_slice name)
 {
-    return kind_of(name) != NULL;
+    return kind_of(name) || has_disguised_prefix(name);
 }
 
 int dm_name_with_type(struct dm_slice name, struct dm_slice type, struct dm_buf *out)

@@ -17,8 +17,9 @@ bool dm_user_id_valid(struct dm_slice id); /* DM_USER_ID_MAX */
 bool dm_name_valid(struct dm_slice name);  /* DM_CHANNEL_NAME_MAX */
 
 bool dm_name_is_presence(struct dm_slice name);
-bool dm_name_needs_grant(
-    struct dm_slice name); /* private- or presence-: not every user may enter */
+/* Is it a private- or presence- name, which not every user may enter? In any case, so that what
+ * only looks like one is no way in. */
+bool dm_name_needs_grant(struct dm_slice name);
 
 /*
  * Appends the name that `name` is with a `type` said beside it: `private` and `presence` put their

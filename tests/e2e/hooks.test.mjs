@@ -297,7 +297,7 @@ test("clients that leave before the hook answers harm nothing", async (t) => {
       raw.write(i % 2 ? upgrade({ headers: { cookie: COOKIE } }) : "GET /users/a/presence HTTP/1.1\r\nHost: x\r\n\r\nGET /users/b/presence HTTP/1.1\r\nHost: x\r\n\r\n");
       raws.push(raw);
     }
-    await until("they wait", () => hook.held.length === 20);
+    await until("they wait", () => hook.held.length >= 20); // some of the last round may still come
     for (const raw of raws) raw.destroy();
     await sleep(50);
     const over = async () => {
