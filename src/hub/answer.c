@@ -59,12 +59,6 @@ const struct dm_uuid *dm_addressee_session(const struct addressee *addressee)
     return &addressee->id;
 }
 
-void dm_addressee_resume(struct dm_shard *shard, const struct addressee *addressee)
-{
-    if (session_of(shard, addressee))
-        shard->ports.sink.resume(shard->ports.sink.self, addressee->sock);
-}
-
 void dm_addressee_answer(struct dm_shard *shard, struct addressee *addressee, int err)
 {
     const struct session *session = session_of(shard, addressee);

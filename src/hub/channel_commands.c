@@ -9,13 +9,13 @@
 
 #include "base/alloc.h"
 #include "hub/hub_priv.h"
+#include "model/name.h"
 
-enum { ASKINGS_MAX = 1 << 16 };
+enum { ASKINGS_MAX = 1 << 16, ASKINGS_A_SESSION = 32 };
 
 struct asking {
     struct dm_list link; /* until it is answered, among those of shard->askings[] */
     struct addressee *to;
-    uint32_t session;
     enum dm_command_kind kind;
     bool undecided;                   /* the backend is asked */
     bool holds;                       /* the session has more to say, behind this */
@@ -29,23 +29,29 @@ struct asking {
     struct roster_wait wait;
 };
 
-static struct dm_list *list_of(struct dm_shard *shard, uint32_t session)
+static struct dm_list *list_of(struct dm_shard *shard, const struct dm_uuid *session_id)
 {
-    return &shard->askings[session % DM_COUNT(shard->askings)];
+    uint64_t hash = dm_hash(shard->index_key, session_id, sizeof *session_id);
+    return &shard->askings[hash % DM_COUNT(shard->askings)];
 }
 
+/* Whispers and questions come one by one: they may be long, and cost much. */
 static bool must_wait(const struct asking *earlier, enum dm_command_kind kind)
 {
     bool changes = kind == DM_COMMAND_JOIN || kind == DM_COMMAND_LEAVE;
-    return earlier->undecided || (!changes && earlier->kind == DM_COMMAND_JOIN);
+    return earlier->undecided || (!changes && earlier->kind != DM_COMMAND_LEAVE);
 }
 
 bool dm_channel_command_waits(struct dm_shard *shard, uint32_t session, enum dm_command_kind kind)
 {
-    const struct dm_list *list = list_of(shard, session);
+    const struct dm_uuid *id = &session_at(shard, session)->id;
+    const struct dm_list *list = list_of(shard, id);
+    uint32_t count = 0;
     for (struct dm_list *at = list->next; at != list; at = at->next) {
         struct asking *asking = DM_CONTAINER(at, struct asking, link);
-        if (asking->session != session || !must_wait(asking, kind))
+        if (!dm_uuid_eq(dm_addressee_session(asking->to), id))
+            continue;
+        if (!must_wait(asking, kind) && ++count < ASKINGS_A_SESSION)
             continue;
         asking->holds = true;
         return true;
@@ -63,7 +69,6 @@ static struct asking *asking_create(struct dm_shard *shard, uint32_t index,
     struct dm_slice *const to[] = {&asking->user_id, &asking->channel, &asking->claims,
                                    &asking->payload};
     asking->to = dm_addressee_create(shard, index, command->ref);
-    asking->session = index;
     asking->kind = command->kind;
     for (size_t i = 0; i < DM_COUNT(texts); i++)
         dm_buf_add_slice(&asking->text, texts[i]);
@@ -71,20 +76,28 @@ static struct asking *asking_create(struct dm_shard *shard, uint32_t index,
     for (size_t i = 0; i < DM_COUNT(texts); at += texts[i++].len)
         if (texts[i].at)
             *to[i] = dm_slice(at, texts[i].len);
-    dm_list_push(list_of(shard, index), &asking->link);
+    dm_list_push(list_of(shard, &session->id), &asking->link);
     shard->asking_count++;
     return asking;
 }
 
 /* --- answers --- */
 
-/* Not before it is off the list: the session goes on at once. */
+/* The session, wherever it is by now, goes on at this turn's end. */
+static void go_on_reading(struct dm_shard *shard, const struct asking *asking)
+{
+    uint32_t user = dm_user_find(shard, asking->user_id);
+    uint32_t session = user ? dm_session_find(shard, user, dm_addressee_session(asking->to)) : 0;
+    if (session && !(session_at(shard, session)->flags & SESSION_GONE))
+        shard->ports.sink.resume(shard->ports.sink.self, session_at(shard, session)->sock);
+}
+
 static void release(struct dm_shard *shard, struct asking *asking)
 {
     dm_list_unlink(&asking->link);
     shard->asking_count--;
     if (asking->holds)
-        dm_addressee_resume(shard, asking->to);
+        go_on_reading(shard, asking);
 }
 
 static void destroy(struct asking *asking)
@@ -179,11 +192,15 @@ static void go_on(struct dm_shard *shard, struct asking *asking)
         change_membership(shard, asking);
 }
 
+static void authorize(struct dm_shard *shard, struct asking *asking);
+
 static void check_member(struct dm_shard *shard, struct asking *asking)
 {
     uint32_t channel = dm_channel_find(shard, asking->channel);
     if (dm_roster_find(shard, channel_at(shard, channel)->roster, asking->user_id))
         go_on(shard, asking);
+    else if (asking->kind == DM_COMMAND_PRESENCE) /* who is granted the name may ask, too */
+        authorize(shard, asking);
     else
         answer(shard, asking, DM_ERR_FORBIDDEN);
 }
@@ -211,8 +228,6 @@ static void decide(struct dm_shard *shard, struct asking *asking)
     asking->undecided = false;
     if (err == DM_OK)
         go_on(shard, asking);
-    else if (err == DM_ERR_FORBIDDEN && asking->kind == DM_COMMAND_PRESENCE)
-        need_member(shard, asking);
     else
         answer(shard, asking, err);
 }
@@ -250,9 +265,10 @@ void dm_channel_command(struct dm_shard *shard, uint32_t session, const struct d
         return;
     }
     struct asking *asking = asking_create(shard, session, command, channel);
-    if (command->kind == DM_COMMAND_JOIN || command->kind == DM_COMMAND_PRESENCE)
+    if (command->kind == DM_COMMAND_JOIN)
         authorize(shard, asking);
-    else if (command->kind == DM_COMMAND_WHISPER && !listened)
+    else if ((command->kind == DM_COMMAND_WHISPER && !listened) ||
+             (command->kind == DM_COMMAND_PRESENCE && dm_name_needs_grant(channel)))
         need_member(shard, asking);
     else
         go_on(shard, asking);

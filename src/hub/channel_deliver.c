@@ -39,14 +39,15 @@ static void deliver_to_listeners(struct dm_shard *shard, uint32_t part, uint32_t
     }
 }
 
-/* `channel`: 0 where nobody listens and no roster is needed. */
-static void deliver(struct dm_shard *shard, struct scatter *scatter, uint32_t channel)
+/* `channel`: 0 where nobody listens and no roster is needed; `roster`: NULL where it is not, or
+ * could not be loaded: who listens is sent it all the same. */
+static void deliver(struct dm_shard *shard, struct scatter *scatter, uint32_t channel,
+                    const struct roster *roster)
 {
     uint32_t part = dm_part_create(shard, scatter);
     if (has_targets(scatter->publish)) {
         dm_deliver_to_targets(shard, part);
-    } else {
-        const struct roster *roster = channel_at(shard, channel)->roster;
+    } else if (roster) {
         scatter->members = dm_roster_count(roster);
         deliver_to_members(shard, part, roster);
     }
@@ -59,12 +60,9 @@ static void deliver(struct dm_shard *shard, struct scatter *scatter, uint32_t ch
 static void roster_came(struct dm_shard *shard, struct roster_wait *wait, int err)
 {
     struct scatter *scatter = DM_CONTAINER(wait, struct scatter, wait);
-    if (err) {
-        scatter->failed = true;
-        dm_scatter_back(shard, scatter);
-        return;
-    }
-    deliver(shard, scatter, dm_channel_find(shard, scatter->publish->channel));
+    uint32_t channel = dm_channel_find(shard, scatter->publish->channel);
+    scatter->failed = err && !has_targets(scatter->publish);
+    deliver(shard, scatter, channel, err ? NULL : channel_at(shard, channel)->roster);
 }
 
 /* One with targets needs no roster, but does not overtake what waits for it. */
@@ -75,7 +73,7 @@ void dm_channel_deliver(struct dm_shard *shard, struct scatter *scatter)
     uint32_t channel = needs ? dm_channel_find_or_add(shard, name) : dm_channel_find(shard, name);
     scatter->wait.go_on = roster_came;
     if (!needs && !dm_roster_is_awaited(shard, channel))
-        deliver(shard, scatter, channel);
+        deliver(shard, scatter, channel, NULL);
     else if (dm_roster_need(shard, channel, &scatter->wait))
-        deliver(shard, scatter, channel);
+        deliver(shard, scatter, channel, channel_at(shard, channel)->roster);
 }

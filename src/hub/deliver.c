@@ -54,6 +54,14 @@ bool dm_session_takes(const struct dm_shard *shard, const struct session *sessio
     return dm_filter_set_matches(&state_at(shard, session->state)->filters, probe);
 }
 
+/* What is of peers only some dialects can show; and it goes to others than who caused it. */
+static bool is_for(const struct part *part, const struct session *session)
+{
+    const struct dm_publish *publish = part->scatter->publish;
+    return (!part->envelope->of_peers || dm_dialect_of(session->dialect)->hears_peers) &&
+           !dm_uuid_eq(&publish->except_session, &session->id);
+}
+
 static void send(struct dm_shard *shard, uint32_t session, const struct part *part,
                  struct dm_wire *wire)
 {
@@ -71,14 +79,6 @@ static void await(struct dm_shard *shard, uint32_t session, uint32_t part, uint3
     dm_pending_add(shard, session, *delivery);
     delivery_at(shard, *delivery)->awaited++;
     part_at(shard, part)->awaited++;
-}
-
-/* What is of peers only some dialects can show; and it goes to others than who caused it. */
-static bool is_for(const struct part *part, const struct session *session)
-{
-    const struct dm_publish *publish = part->scatter->publish;
-    return (!part->envelope->of_peers || dm_dialect_of(session->dialect)->hears_peers) &&
-           !dm_uuid_eq(&publish->except_session, &session->id);
 }
 
 void dm_deliver_to_listener(struct dm_shard *shard, struct part *part, uint32_t index)
@@ -139,11 +139,15 @@ void dm_part_send_back(struct dm_shard *shard, uint32_t part_index)
 }
 
 /* Filters are needed to choose, and a pending ack needs a session's state to hang on. */
-static bool needs_state(const struct dm_shard *shard, const struct user *user, bool awaits)
+static bool needs_state(const struct dm_shard *shard, const struct part *part,
+                        const struct user *user)
 {
+    bool awaits = part->scatter->publish->timeout_ms > 0;
     for (uint32_t i = user->first_session; i; i = session_at(shard, i)->next) {
         const struct session *session = session_at(shard, i);
         const struct dm_dialect *dialect = dm_dialect_of(session->dialect);
+        if (!is_for(part, session))
+            continue;
         if ((session->flags & SESSION_FILTERED) ||
             (awaits && dialect->acks && !dialect->needs_filters))
             return true;
@@ -162,9 +166,8 @@ static void wait_for_wake(struct dm_shard *shard, uint32_t part, uint32_t target
 
 void dm_deliver_to_user(struct dm_shard *shard, uint32_t part, uint32_t index, uint32_t target)
 {
-    const struct dm_publish *publish = part_at(shard, part)->scatter->publish;
     const struct user *user = user_at(shard, index);
-    if (user->state == USER_ASLEEP && !needs_state(shard, user, publish->timeout_ms > 0)) {
+    if (user->state == USER_ASLEEP && !needs_state(shard, part_at(shard, part), user)) {
         deliver(shard, part, index);
         return;
     }

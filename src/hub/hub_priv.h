@@ -7,8 +7,6 @@
 
 #include "hub/records_priv.h"
 
-enum { DM_EXPIRE_AT_START = 1 };
-
 struct dm_shard {
     struct dm_shard_options options;
     struct dm_shard_ports ports;
@@ -34,8 +32,6 @@ struct dm_shard {
     struct words words;
     uint32_t endings;        /* users whose sessions were all ended */
     uint64_t expire_at;      /* when rows of sessions past their window go; 0: none is known */
-    struct dm_buf drops;     /* uint64_t: when windows end that others wait for, in order; */
-    size_t drops_seen;       /* those before have */
     uint64_t store_retry_at; /* after a failed save: no other before this */
     uint32_t ops_out;        /* operations at the store */
     uint32_t evicted_since_trim;
@@ -50,6 +46,9 @@ struct dm_shard {
     struct dm_index claims_index;         /* session to struct claims */
     struct dm_list askings[ASKING_LISTS]; /* struct asking, by session */
     uint32_t asking_count;
+    struct dm_slab absents;       /* struct absent */
+    struct dm_list absent;        /* the same, by when their window ends */
+    struct dm_index absent_index; /* userId to its first struct absent */
     bool holds_presence;  /* some user of this shard may be a member of a presence channel */
     struct dm_list looks; /* struct look, that wait for the store */
     uint32_t looks_waiting;
@@ -191,19 +190,34 @@ void dm_roster_dispose(struct dm_shard *shard, struct channel *channel);
 uint64_t dm_roster_tick(struct dm_shard *shard, uint64_t now);
 
 /* presence.c */
-struct look;
 void dm_presence_expect(struct dm_shard *shard); /* a user of this shard joins a presence channel */
 void dm_presence_came(struct dm_shard *shard, uint32_t session); /* it is new */
-/* Before it leaves its user's list, and once its row says what is to become of it. */
-struct look *dm_presence_goes(struct dm_shard *shard, uint32_t session); /* NULL: nobody minds */
-void dm_presence_went(struct dm_shard *shard, struct look *look);        /* NULL is fine */
-void dm_presence_may_have_gone(struct dm_shard *shard, struct dm_slice user_id); /* from afar */
+/* Before it leaves its user's list; `returns`: it can be resumed. */
+void dm_presence_goes(struct dm_shard *shard, uint32_t session, bool returns);
+bool dm_presence_is(const struct dm_shard *shard,
+                    struct dm_slice user_id); /* anywhere, as a member */
+void dm_presence_may_have_gone(struct dm_shard *shard, struct dm_slice user_id);
 void dm_presence_announce(struct dm_shard *shard, struct dm_slice channel, struct dm_slice user_id,
                           bool came, uint64_t since);
 void dm_presence_describe(struct dm_buf *out, struct dm_slice user_id,
                           uint64_t since); /* 0: none is told */
 uint64_t dm_presence_tick(struct dm_shard *shard, uint64_t now);
 void dm_presence_dispose(struct dm_shard *shard);
+
+/* absent.c: where it was a user's last session, others are told */
+void dm_absent_load(struct dm_shard *shard); /* those that the store holds; it may take a while */
+void dm_absent_dispose(struct dm_shard *shard);
+void dm_absent_add(struct dm_shard *shard, struct dm_slice user_id,
+                   const struct dm_uuid *session_id);
+void dm_absent_renew(struct dm_shard *shard, struct dm_slice user_id,
+                     const struct dm_uuid *session_id); /* its window begins anew, if it lasts */
+void dm_absent_remove(struct dm_shard *shard, struct dm_slice user_id,
+                      const struct dm_uuid *session_id); /* if it is one */
+void dm_absent_remove_user(struct dm_shard *shard, struct dm_slice user_id);
+bool dm_absent_any(const struct dm_shard *shard, struct dm_slice user_id);
+uint64_t dm_absent_since(const struct dm_shard *shard,
+                         struct dm_slice user_id); /* UINT64_MAX: none */
+uint64_t dm_absent_tick(struct dm_shard *shard, uint64_t now);
 
 /* channel_commands.c */
 bool dm_channel_command_waits(struct dm_shard *shard, uint32_t session, enum dm_command_kind kind);
@@ -232,7 +246,6 @@ void dm_resume_undo(struct dm_shard *shard, const struct dm_admission *admission
 void dm_resume_end_user(struct dm_shard *shard, struct dm_slice user_id,
                         void (*done)(void *context, int err, struct dm_shard *shard),
                         void *context);
-uint64_t dm_resume_oldest(struct dm_shard *shard); /* what dropped before is past its window */
 uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now);
 
 /* last_word.c: what a row is to say of a session that can be resumed: CONNECT, DROP, END or FORGET.
@@ -297,9 +310,7 @@ struct addressee *dm_addressee_create(const struct dm_shard *shard, uint32_t ses
 void dm_addressee_answer(struct dm_shard *shard, struct addressee *addressee, int err); /* or ok */
 /* ok, and these JSON members. */
 void dm_addressee_tell(struct dm_shard *shard, struct addressee *addressee, struct dm_slice more);
-/* Which session it is, or was; and goes on with its input where it is still on that socket. */
-const struct dm_uuid *dm_addressee_session(const struct addressee *addressee);
-void dm_addressee_resume(struct dm_shard *shard, const struct addressee *addressee);
+const struct dm_uuid *dm_addressee_session(const struct addressee *addressee); /* is, or was */
 void dm_answer(struct dm_shard *shard, const struct session *session, struct dm_slice ref, int err,
                struct dm_slice why);
 void dm_answer_when_written(struct dm_shard *shard, uint32_t session, struct dm_slice ref);

@@ -13,7 +13,7 @@
 
 struct changing {
     struct dm_membership_call *call;
-    bool online, listening; /* when it was asked */
+    bool there, listening; /* when it was asked */
 };
 
 static void answer(struct dm_mail *mail, struct dm_shard *here)
@@ -40,7 +40,7 @@ static void tell(struct dm_shard *shard, const struct changing *changing,
     bool joined = call->change == DM_MEMBERSHIP_JOIN;
     if (!dm_name_is_presence(call->channel) || changing->listening)
         return;
-    if (changing->online || stored->resumable)
+    if (changing->there)
         dm_presence_announce(shard, call->channel, call->user_id, joined, stored->joined_at);
 }
 
@@ -87,12 +87,11 @@ static void change_here(struct dm_mail *mail, struct dm_shard *shard)
     struct dm_store_channel *asked = dm_store_op_channel(op);
     struct changing *changing = DM_NEW(struct changing);
     uint32_t user = dm_user_find(shard, call->user_id);
-    *changing = (struct changing){call, user && user_at(shard, user)->first_session,
+    *changing = (struct changing){call, dm_presence_is(shard, call->user_id),
                                   dm_user_listens(shard, user, call->channel)};
     op->caller = changing;
     op->user_id = dm_store_op_add_text(op, call->user_id);
     op->now = dm_shard_wall(shard);
-    op->oldest = dm_resume_oldest(shard);
     asked->name = dm_store_op_add_text(op, call->channel);
     asked->max_channels = shard->options.limits.max_channels_per_user;
     if (joins && dm_name_is_presence(call->channel))

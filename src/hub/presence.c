@@ -1,15 +1,13 @@
 /*
  * Who is seen to come and go on presence channels. A user is there as a member
- * while it has a session, open or to be resumed; or because it listens.
+ * while it has a session, open or to be resumed (absent.c); or because it
+ * listens.
  *
- * What that depends on is partly in the store: the channels that the user is a
- * member of, and sessions that may come back. So each coming and going is
+ * Which channels it is a member of is in the store: so each coming and going is
  * looked at by an operation that the writer carries out behind all earlier
- * writes of this shard; results come back in order, and each follows from what
- * was before it. Where the store fails, looks wait for it, in order.
- *
- * A session that dropped and may come back leaves when its window is over: the
- * expiry of rows tells of it (resume.c), after a crash too.
+ * changes of memberships by this shard. Results come back in order. Where the
+ * store fails, looks wait for it, and are asked again one by one: so that what
+ * a user does is always told in order.
  */
 #include <stdlib.h>
 
@@ -22,13 +20,11 @@
 enum { LOOKS_WAITING_MAX = 1 << 16 /* of more nothing is told */ };
 
 struct look {
-    struct dm_list link; /* while it waits for the store, among shard->looks */
-    bool came;           /* else it went */
-    bool all;            /* its first or last session: the channels that it is a member of */
-    bool online;         /* it has other sessions */
-    bool listens;        /* another one of them listens to `channel` */
-    uint64_t since;      /* when the session was opened */
-    struct dm_uuid session_id;
+    struct dm_list link;            /* while it waits for the store, among shard->looks */
+    bool came;                      /* else it went */
+    bool all;                       /* with it the user is there, or there no more */
+    bool listens;                   /* another session of the user listens to `channel` */
+    uint64_t since;                 /* when the session was opened */
     struct dm_buf user_id, channel; /* the channel that the session listens to, if any */
 };
 
@@ -102,43 +98,67 @@ static void tell(struct dm_shard *shard, const struct look *look, struct dm_slic
                          since > look->since ? since : look->since);
 }
 
-/* It is there, or was, whatever becomes of the session that is looked at. */
-static bool is_there_anyhow(const struct look *look, const struct dm_store_channel *found)
-{
-    return look->online || (found && found->resumable);
-}
-
+/* A member of the session's own channel is there anyhow, unless this is all that it has. */
 static void conclude(struct dm_shard *shard, const struct look *look, const struct dm_store_op *op)
 {
-    const struct dm_store_channel *found = op ? op->channel : NULL;
     struct dm_slice own = dm_buf_slice(&look->channel);
-    bool member = false, anyhow = is_there_anyhow(look, found);
-    for (uint32_t i = 0; found && i < found->count; i++) {
-        struct dm_slice channel = dm_store_op_text(op, found->rows[i].name);
+    uint32_t count = op ? op->channel->count : 0;
+    bool member = false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct dm_slice channel = dm_store_op_text(op, op->channel->rows[i].name);
         bool is_own = own.len && dm_slice_eq(channel, own);
         member |= is_own;
-        if (look->all && !anyhow && !(is_own && look->listens))
-            tell(shard, look, channel, found->rows[i].since);
+        if (look->all && !(is_own && look->listens))
+            tell(shard, look, channel, op->channel->rows[i].since);
     }
-    bool told = member && look->all && !anyhow;
-    if (own.len && !look->listens && !told && !(member && anyhow))
+    if (own.len && !member && !look->listens)
         tell(shard, look, own, 0);
 }
 
 static void ask(struct dm_shard *shard, struct look *look);
+
+static struct look *first_waiting(const struct dm_shard *shard)
+{
+    return DM_CONTAINER(shard->looks.next, struct look, link);
+}
+
+static void wait_for_store(struct dm_shard *shard, struct look *look)
+{
+    if (shard->looks_waiting == LOOKS_WAITING_MAX) {
+        destroy(look);
+        return;
+    }
+    if (!shard->looks_waiting++)
+        shard->look_again_at = dm_shard_now(shard) + STORE_RETRY_MS;
+    dm_list_push(&shard->looks, &look->link);
+}
+
+/* The first of those that wait has been asked again. */
+static void looked_again(struct dm_shard *shard, struct look *look, const struct dm_store_op *op)
+{
+    if (op->err) {
+        shard->look_again_at = dm_shard_now(shard) + STORE_RETRY_MS;
+        return;
+    }
+    dm_list_unlink(&look->link);
+    shard->looks_waiting--;
+    conclude(shard, look, op);
+    destroy(look);
+    if (shard->looks_waiting)
+        ask(shard, first_waiting(shard));
+}
 
 static void looked(struct dm_mail *mail, struct dm_shard *shard)
 {
     struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
     struct look *look = op->caller;
     shard->ops_out--;
-    if (op->err && shard->looks_waiting < LOOKS_WAITING_MAX) {
-        shard->looks_waiting++;
-        shard->look_again_at = dm_shard_now(shard) + STORE_RETRY_MS;
-        dm_list_push(&shard->looks, &look->link);
+    if (dm_list_linked(&look->link)) {
+        looked_again(shard, look, op);
+    } else if (op->err || shard->looks_waiting) {
+        wait_for_store(shard, look);
     } else {
-        if (!op->err)
-            conclude(shard, look, op);
+        conclude(shard, look, op);
         destroy(look);
     }
     dm_store_op_destroy(op);
@@ -150,40 +170,27 @@ static void ask(struct dm_shard *shard, struct look *look)
         dm_store_op_create(DM_STORE_LOOK_PRESENCE, shard->options.number, looked);
     (void)dm_store_op_channel(op);
     op->user_id = dm_store_op_add_text(op, dm_buf_slice(&look->user_id));
-    op->session_id = look->session_id;
-    op->oldest = dm_resume_oldest(shard);
     op->caller = look;
+    if (dm_list_linked(&look->link))
+        shard->look_again_at = UINT64_MAX;
     dm_shard_submit(shard, op);
 }
 
-/* Those that wait go first, so that what a user does is told in order. */
 static void begin(struct dm_shard *shard, struct look *look)
 {
-    if (!shard->holds_presence) { /* nobody is a member of any */
-        conclude(shard, look, NULL);
-        destroy(look);
-    } else if (shard->looks_waiting) {
-        shard->looks_waiting++;
-        dm_list_push(&shard->looks, &look->link);
-    } else {
+    if (shard->holds_presence) {
         ask(shard, look);
+        return;
     }
+    conclude(shard, look, NULL); /* nobody is a member of any */
+    destroy(look);
 }
 
 uint64_t dm_presence_tick(struct dm_shard *shard, uint64_t now)
 {
-    struct dm_list due, *link;
-    if (dm_list_empty(&shard->looks))
-        return UINT64_MAX;
-    if (now < shard->look_again_at)
-        return shard->look_again_at;
-    dm_list_init(&due);
-    while ((link = dm_list_shift(&shard->looks)) != NULL)
-        dm_list_push(&due, link);
-    shard->looks_waiting = 0;
-    while ((link = dm_list_shift(&due)) != NULL)
-        ask(shard, DM_CONTAINER(link, struct look, link));
-    return UINT64_MAX;
+    if (shard->looks_waiting && now >= shard->look_again_at)
+        ask(shard, first_waiting(shard));
+    return shard->looks_waiting ? shard->look_again_at : UINT64_MAX;
 }
 
 void dm_presence_dispose(struct dm_shard *shard)
@@ -200,21 +207,10 @@ void dm_presence_expect(struct dm_shard *shard)
     shard->holds_presence = true;
 }
 
-static struct look *look_create(const struct dm_shard *shard, uint32_t session, bool came)
+bool dm_presence_is(const struct dm_shard *shard, struct dm_slice user_id)
 {
-    const struct session *its = session_at(shard, session);
-    const struct user *user = user_at(shard, its->user);
-    uint32_t channel = dm_listener_channel(shard, session);
-    struct look *look = DM_NEW(struct look);
-    look->came = came;
-    look->all = user->first_session == session && !its->next;
-    look->online = !look->all;
-    look->since = dm_uuid_ms(&its->id);
-    look->session_id = its->id;
-    dm_buf_add_slice(&look->user_id, dm_user_id(user));
-    if (channel && dm_name_is_presence(dm_channel_name(channel_at(shard, channel))))
-        dm_buf_add_slice(&look->channel, dm_channel_name(channel_at(shard, channel)));
-    return look;
+    uint32_t user = dm_user_find(shard, user_id);
+    return (user && user_at(shard, user)->first_session) || dm_absent_any(shard, user_id);
 }
 
 /* Does another session of its user listen to the same channel? */
@@ -229,11 +225,6 @@ static bool another_listens(const struct dm_shard *shard, uint32_t session)
     return false;
 }
 
-static bool matters(const struct dm_shard *shard, const struct look *look)
-{
-    return look->channel.len || (look->all && shard->holds_presence);
-}
-
 /* Most sessions are of no user that is in a presence channel. */
 static bool minds(const struct dm_shard *shard, uint32_t session)
 {
@@ -241,43 +232,44 @@ static bool minds(const struct dm_shard *shard, uint32_t session)
            !shard->ending;
 }
 
+static void look_at(struct dm_shard *shard, uint32_t session, bool came, bool stays)
+{
+    const struct session *its = session_at(shard, session);
+    const struct user *user = user_at(shard, its->user);
+    struct dm_slice user_id = dm_user_id(user);
+    uint32_t channel = dm_listener_channel(shard, session);
+    struct dm_slice name = channel ? dm_channel_name(channel_at(shard, channel)) : DM_SLICE("");
+    bool only = user->first_session == session && !its->next;
+    bool all = only && !stays && !dm_absent_any(shard, user_id) && shard->holds_presence;
+    bool own = dm_name_is_presence(name);
+    if (!all && !own)
+        return;
+    struct look *look = DM_NEW(struct look);
+    look->came = came;
+    look->all = all;
+    look->listens = another_listens(shard, session);
+    look->since = dm_uuid_ms(&its->id);
+    dm_buf_add_slice(&look->user_id, user_id);
+    if (own)
+        dm_buf_add_slice(&look->channel, name);
+    begin(shard, look);
+}
+
 void dm_presence_came(struct dm_shard *shard, uint32_t session)
 {
-    if (!minds(shard, session))
-        return;
-    struct look *look = look_create(shard, session, true);
-    look->listens = another_listens(shard, session);
-    if (matters(shard, look))
-        begin(shard, look);
-    else
-        destroy(look);
+    if (minds(shard, session))
+        look_at(shard, session, true, false);
 }
 
-struct look *dm_presence_goes(struct dm_shard *shard, uint32_t session)
+void dm_presence_goes(struct dm_shard *shard, uint32_t session, bool returns)
 {
-    if (!minds(shard, session))
-        return NULL;
-    struct look *look = look_create(shard, session, false);
-    look->listens = another_listens(shard, session);
-    if (matters(shard, look))
-        return look;
-    destroy(look);
-    return NULL;
-}
-
-/* Where its session can be resumed that counts: the row says so by now. */
-void dm_presence_went(struct dm_shard *shard, struct look *look)
-{
-    if (look) {
-        look->session_id = (struct dm_uuid){{0}};
-        begin(shard, look);
-    }
+    if (minds(shard, session))
+        look_at(shard, session, false, returns);
 }
 
 void dm_presence_may_have_gone(struct dm_shard *shard, struct dm_slice user_id)
 {
-    uint32_t user = dm_user_find(shard, user_id);
-    if (!shard->holds_presence || (user && user_at(shard, user)->first_session))
+    if (!shard->holds_presence || shard->ending || dm_presence_is(shard, user_id))
         return;
     struct look *look = DM_NEW(struct look);
     look->all = true;

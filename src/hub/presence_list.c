@@ -1,8 +1,7 @@
 /*
  * Who is there: every shard is asked for its part, and their pages are joined
- * in the order of the slots. At a shard these are the roster's members that are
- * online, the listeners, and the members whose session may come back, whom the
- * store knows.
+ * in the order of the slots. At a shard these are the roster's members that have
+ * a session, open or to be resumed, and the listeners.
  */
 #include <stdlib.h>
 
@@ -10,9 +9,8 @@
 #include "base/clock.h"
 #include "hub/hub_priv.h"
 #include "model/name.h"
-#include "ports/store_channel.h"
 
-/* One user that is there; `id` points into the hub's records, or the operation's. */
+/* One user that is there; `id` points into the hub's records. */
 struct present {
     uint64_t since;
     uint32_t slot;
@@ -31,7 +29,6 @@ struct list_part {
     struct dm_mail mail;
     struct roster_wait wait;
     struct list *list;
-    uint32_t channel; /* this shard's, while it waits for the roster */
     int err;
     struct dm_buf rows, ids; /* its page: struct row, in order */
     bool more;
@@ -105,12 +102,16 @@ static void add(struct dm_buf *found, struct dm_slice id, uint64_t since)
     dm_buf_add(found, &present, sizeof present);
 }
 
-static uint64_t earliest_session(const struct dm_shard *shard, uint32_t user)
+/* Since when it has a session, open or to be resumed; UINT64_MAX: it has none. */
+static uint64_t there_since(const struct dm_shard *shard, const struct member *member,
+                            struct dm_slice id)
 {
-    uint64_t earliest = UINT64_MAX;
-    for (uint32_t i = user_at(shard, user)->first_session; i; i = session_at(shard, i)->next)
-        earliest = dm_clock_earlier(earliest, dm_uuid_ms(&session_at(shard, i)->id));
-    return earliest;
+    uint32_t user = dm_user_find_hashed(shard, member->hash, id);
+    uint64_t since = dm_absent_since(shard, id);
+    for (uint32_t i = user ? user_at(shard, user)->first_session : 0; i;
+         i = session_at(shard, i)->next)
+        since = dm_clock_earlier(since, dm_uuid_ms(&session_at(shard, i)->id));
+    return since;
 }
 
 static void add_members(const struct dm_shard *shard, const struct roster *roster,
@@ -119,11 +120,9 @@ static void add_members(const struct dm_shard *shard, const struct roster *roste
     const struct member *members = dm_roster_members(roster);
     for (uint32_t i = 0; i < dm_roster_count(roster); i++) {
         struct dm_slice id = dm_short_id_text(&members[i].id);
-        uint32_t user = dm_user_find_hashed(shard, members[i].hash, id);
-        if (!user || !user_at(shard, user)->first_session)
-            continue;
-        uint64_t came = earliest_session(shard, user);
-        add(found, id, came > members[i].since ? came : members[i].since);
+        uint64_t since = there_since(shard, &members[i], id);
+        if (since != UINT64_MAX)
+            add(found, id, since > members[i].since ? since : members[i].since);
     }
 }
 
@@ -133,18 +132,6 @@ static void add_listeners(const struct dm_shard *shard, uint32_t channel, struct
          i = listener_at(shard, i)->next) {
         const struct session *session = session_at(shard, listener_at(shard, i)->session);
         add(found, dm_user_id(user_at(shard, session->user)), dm_uuid_ms(&session->id));
-    }
-}
-
-static void add_absent(const struct dm_shard *shard, const struct roster *roster,
-                       const struct dm_store_op *op, struct dm_buf *found)
-{
-    for (uint32_t i = 0; i < op->channel->count; i++) {
-        struct dm_slice id = dm_store_op_text(op, op->channel->rows[i].name);
-        const struct member *member = dm_roster_find(shard, roster, id);
-        uint64_t since = op->channel->rows[i].since;
-        if (member)
-            add(found, id, since > member->since ? since : member->since);
     }
 }
 
@@ -189,55 +176,15 @@ static void make_page(struct list_part *part, struct dm_buf *found)
     }
 }
 
-static void gather(struct dm_shard *shard, struct list_part *part, const struct dm_store_op *op)
+static void gather(struct dm_shard *shard, struct list_part *part)
 {
-    const struct roster *roster = channel_at(shard, part->channel)->roster;
+    uint32_t channel = dm_channel_find(shard, part->list->call->channel);
     struct dm_buf found = DM_BUF_INIT;
-    add_members(shard, roster, &found);
-    add_listeners(shard, part->channel, &found);
-    if (op)
-        add_absent(shard, roster, op, &found);
+    add_members(shard, channel_at(shard, channel)->roster, &found);
+    add_listeners(shard, channel, &found);
     make_page(part, &found);
     dm_buf_dispose(&found);
     send_back(shard, part);
-}
-
-static void need_roster(struct dm_shard *shard, struct list_part *part,
-                        const struct dm_store_op *op);
-
-/* What the store was asked for is asked again if the roster had to be loaded: it is kept nowhere.
- */
-static void loaded(struct dm_mail *mail, struct dm_shard *shard)
-{
-    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
-    struct list_part *part = op->caller;
-    shard->ops_out--;
-    part->err = op->err;
-    if (op->err)
-        send_back(shard, part);
-    else
-        need_roster(shard, part, op);
-    dm_store_op_destroy(op);
-}
-
-static void load_absent(struct dm_shard *shard, struct list_part *part)
-{
-    struct dm_store_op *op =
-        dm_store_op_create(DM_STORE_LOAD_ABSENT, shard->options.number, loaded);
-    struct dm_store_channel *asked = dm_store_op_channel(op);
-    op->caller = part;
-    op->oldest = dm_resume_oldest(shard);
-    asked->name = dm_store_op_add_text(op, part->list->call->channel);
-    dm_shard_slots(shard, &asked->first_slot, &asked->last_slot);
-    dm_shard_submit(shard, op);
-}
-
-static void begin(struct dm_shard *shard, struct list_part *part)
-{
-    if (shard->options.resume_window_ms)
-        load_absent(shard, part);
-    else
-        need_roster(shard, part, NULL);
 }
 
 static void roster_came(struct dm_shard *shard, struct roster_wait *wait, int err)
@@ -247,16 +194,15 @@ static void roster_came(struct dm_shard *shard, struct roster_wait *wait, int er
     if (err)
         send_back(shard, part);
     else
-        begin(shard, part);
+        gather(shard, part);
 }
 
-static void need_roster(struct dm_shard *shard, struct list_part *part,
-                        const struct dm_store_op *op)
+static void begin(struct dm_shard *shard, struct list_part *part)
 {
-    part->channel = dm_channel_find_or_add(shard, part->list->call->channel);
+    uint32_t channel = dm_channel_find_or_add(shard, part->list->call->channel);
     part->wait.go_on = roster_came;
-    if (dm_roster_need(shard, part->channel, &part->wait))
-        gather(shard, part, op);
+    if (dm_roster_need(shard, channel, &part->wait))
+        gather(shard, part);
 }
 
 static void begin_here(struct dm_mail *mail, struct dm_shard *shard)

@@ -333,6 +333,7 @@ static void submit(struct dm_shard *shard, struct record *record)
         stored->type = dm_store_op_add_text(op, envelope->type);
         stored->payload = dm_store_op_add_text(op, envelope->payload);
     }
+    stored->resends = publish->channel.at && dm_uuid_set_has(&shard->unsent, &record->id);
     stored->max_targets = shard->options.limits.max_targets;
     if (publish->channel.at)
         stored->channel = dm_store_op_add_text(op, publish->channel);

@@ -41,7 +41,7 @@
 
 enum user_state { USER_ASLEEP, USER_WAKING, USER_AWAKE, USER_SAVING };
 
-enum { ATTEMPT_LISTS = 256, ASKING_LISTS = 64, RECORD_LISTS = 256, PLAIN_IDS = 1024 };
+enum { ATTEMPT_LISTS = 256, ASKING_LISTS = 1024, RECORD_LISTS = 256, PLAIN_IDS = 1024 };
 
 struct user {
     uint32_t first_session;
@@ -182,6 +182,16 @@ struct scatter {
     uint32_t part; /* the owner's, while it awaits acks; 0: nothing is left there */
     uint32_t clients, delivered, awaited, members;
     bool failed;
+};
+
+/* A session without a socket, until its window ends. */
+struct absent {
+    uint32_t index;      /* its own; first: 0 in a free record */
+    uint32_t next;       /* of the same user */
+    struct dm_list link; /* among shard->absent */
+    uint64_t ends;       /* by the monotonic clock */
+    struct dm_uuid session_id;
+    struct dm_short_id user_id;
 };
 
 /* What a session's token claims. */

@@ -14,7 +14,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "hub/hub_priv.h"
-#include "ports/store_channel.h"
 
 /* Of an attempt at the row: what it found, or made. */
 static const struct dm_store_session *row_of(const struct dm_store_op *op)
@@ -24,47 +23,18 @@ static const struct dm_store_session *row_of(const struct dm_store_op *op)
 
 /* --- single rows --- */
 
-uint64_t dm_resume_oldest(struct dm_shard *shard)
+/* What dropped before is past its window. */
+static uint64_t oldest(struct dm_shard *shard)
 {
     uint64_t wall = dm_shard_wall(shard), window = shard->options.resume_window_ms;
     return wall > window ? wall - window : 0;
 }
 
-enum { DROPS_APART_MS = 100 /* those within so long are looked for at once */ };
-
-/* Rows that have dropped are looked for from here on; and when the window ends, where somebody may
- * wait to be told of it. */
+/* Rows that have dropped are looked for from here on. */
 static void expect_expiry(struct dm_shard *shard)
 {
-    uint64_t ends = dm_shard_now(shard) + shard->options.resume_window_ms;
-    ends += DROPS_APART_MS - ends % DROPS_APART_MS;
-    const uint64_t *drops = (const void *)shard->drops.bytes;
-    size_t count = shard->drops.len / sizeof *drops;
     if (!shard->expire_at)
-        shard->expire_at = ends;
-    if (shard->holds_presence && (!count || drops[count - 1] < ends))
-        dm_buf_add(&shard->drops, &ends, sizeof ends);
-}
-
-static void forget_seen(struct dm_shard *shard)
-{
-    size_t seen = shard->drops_seen * sizeof(uint64_t);
-    memmove(shard->drops.bytes, shard->drops.bytes + seen, shard->drops.len - seen);
-    shard->drops.len -= seen;
-    shard->drops_seen = 0;
-}
-
-/* The next of those ends; those that have come are passed over, and `ended` is set. */
-static uint64_t next_drop(struct dm_shard *shard, uint64_t now, bool *ended)
-{
-    const uint64_t *drops = (const void *)shard->drops.bytes;
-    size_t count = shard->drops.len / sizeof *drops;
-    for (; shard->drops_seen < count && drops[shard->drops_seen] <= now; shard->drops_seen++)
-        *ended = true;
-    uint64_t next = shard->drops_seen < count ? drops[shard->drops_seen] : UINT64_MAX;
-    if (2 * shard->drops_seen > count)
-        forget_seen(shard);
-    return next;
+        shard->expire_at = dm_shard_now(shard) + shard->options.resume_window_ms;
 }
 
 /* Where it failed the old secret still counts: the session's next frame confirms once more. */
@@ -123,8 +93,8 @@ static void user_ended(struct dm_mail *mail, struct dm_shard *shard)
     struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
     struct ending *ending = op->caller;
     shard->ops_out--;
-    if (op->resumed) /* until now it was there for others, for want of a socket or not */
-        dm_presence_may_have_gone(shard, dm_store_op_text(op, op->user_id));
+    if (!op->err)
+        dm_absent_remove_user(shard, dm_store_op_text(op, op->user_id));
     ending->done(ending->context, op->err, shard);
     free(ending);
     dm_store_op_destroy(op);
@@ -139,7 +109,6 @@ void dm_resume_end_user(struct dm_shard *shard, struct dm_slice user_id,
     *ending = (struct ending){done, context};
     shard->endings++;
     op->user_id = dm_store_op_add_text(op, user_id);
-    op->oldest = dm_resume_oldest(shard);
     op->caller = ending;
     dm_shard_submit(shard, op);
 }
@@ -174,6 +143,10 @@ static void leave(struct dm_shard *shard, uint32_t user, const struct dm_admissi
     dm_word_say(shard, returns ? DM_STORE_DROP_SESSION : DM_STORE_FORGET_SESSION, user,
                 &admission->session_id);
     dm_attempt_note(shard, user, &admission->session_id, returns ? ATTEMPT_DROPPED : ATTEMPT_ENDED);
+    if (returns)
+        dm_absent_renew(shard, dm_admission_user(admission), &admission->session_id);
+    else
+        dm_absent_remove(shard, dm_admission_user(admission), &admission->session_id);
     expect_expiry(shard);
 }
 
@@ -248,7 +221,7 @@ void dm_resume_begin(struct dm_shard *shard, struct dm_admission *admission)
                             DM_SLICE("[]"), DM_NO_SLICE);
     memcpy(op->resume, admission->resume, sizeof op->resume);
     memcpy(op->next_resume, admission->next_resume, sizeof op->next_resume);
-    op->oldest = dm_resume_oldest(shard);
+    op->oldest = oldest(shard);
     dm_shard_submit(shard, op);
 }
 
@@ -346,10 +319,13 @@ uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admis
     }
     if (what & ATTEMPT_DROPPED)
         dm_word_say(shard, DM_STORE_CONNECT_SESSION, user, &admission->session_id);
-    if (index)
+    if (index) {
         take_over(shard, index, sock);
-    else
+    } else {
         index = bring_back(shard, user, &row, admission, sock);
+        dm_presence_came(shard, index);
+        dm_absent_remove(shard, dm_admission_user(admission), &admission->session_id);
+    }
     memcpy(session_at(shard, index)->print, admission->next_resume, DM_RESUME_PRINT_LEN);
     if (admission->resumed) {
         session_at(shard, index)->flags |= SESSION_UNCONFIRMED;
@@ -366,49 +342,18 @@ uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admis
 
 enum { LOOKS_A_WINDOW = 4, LOOK_MS_MIN = 1000 };
 
-static struct dm_store_op *expiry_op(struct dm_shard *shard, enum dm_store_kind kind,
-                                     dm_mail_run back)
-{
-    struct dm_store_op *op = dm_store_op_create(kind, shard->options.number, back);
-    struct dm_store_channel *slots = dm_store_op_channel(op);
-    dm_shard_slots(shard, &slots->first_slot, &slots->last_slot);
-    return op;
-}
-
-/* Who is gone is told before the rows that say so are: after a crash between the two it is told
- * again. */
-static void expired_found(struct dm_mail *mail, struct dm_shard *shard)
-{
-    struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
-    shard->ops_out--;
-    if (!op->err) {
-        struct dm_store_op *expire = expiry_op(shard, DM_STORE_EXPIRE_SESSIONS, dm_store_op_done);
-        expire->oldest = op->oldest;
-        for (uint32_t i = 0; i < op->channel->count; i++)
-            dm_presence_may_have_gone(shard, dm_store_op_text(op, op->channel->rows[i].name));
-        dm_shard_submit(shard, expire);
-    }
-    dm_store_op_destroy(op);
-}
-
 /* Rows need a look only once one has dropped; a deletion of nothing writes nothing. */
 uint64_t dm_resume_tick(struct dm_shard *shard, uint64_t now)
 {
-    bool ended = false;
     if (!shard->expire_at)
         return UINT64_MAX;
-    if (shard->expire_at == DM_EXPIRE_AT_START)
-        expect_expiry(shard);
-    uint64_t next = next_drop(shard, now, &ended);
-    if (now < shard->expire_at && !ended)
-        return dm_clock_earlier(shard->expire_at, next);
+    if (now < shard->expire_at)
+        return shard->expire_at;
     uint64_t pause = shard->options.resume_window_ms / LOOKS_A_WINDOW;
-    bool tells = shard->holds_presence;
     struct dm_store_op *op =
-        expiry_op(shard, tells ? DM_STORE_LOAD_EXPIRED : DM_STORE_EXPIRE_SESSIONS,
-                  tells ? expired_found : dm_store_op_done);
-    op->oldest = dm_resume_oldest(shard);
+        dm_store_op_create(DM_STORE_EXPIRE_SESSIONS, shard->options.number, dm_store_op_done);
+    op->oldest = oldest(shard);
     dm_shard_submit(shard, op);
     shard->expire_at = now + (pause > LOOK_MS_MIN ? pause : LOOK_MS_MIN);
-    return dm_clock_earlier(shard->expire_at, next);
+    return shard->expire_at;
 }

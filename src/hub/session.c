@@ -81,7 +81,7 @@ uint32_t dm_session_open(struct dm_shard *shard, const struct dm_admission *admi
     dm_claims_set(shard, session, dm_buf_slice(&admission->claims));
     if (dm_dialect_of(admission->dialect)->listens)
         dm_listener_add(shard, session, dm_slice(admission->channel, admission->channel_len));
-    if (!admission->resumed)
+    if (!resumes) /* else dm_resume_open has seen to that */
         dm_presence_came(shard, session);
     return session;
 }
@@ -142,9 +142,11 @@ void dm_session_end(struct dm_shard *shard, uint32_t index)
     struct user *user = user_at(shard, session->user);
     uint32_t owner = session->user;
     bool returns = may_return(session);
-    struct look *look = dm_presence_goes(shard, index);
-    if (returns)
+    dm_presence_goes(shard, index, returns);
+    if (returns) {
+        dm_absent_add(shard, dm_user_id(user), &session->id);
         dm_resume_drop(shard, index);
+    }
     dm_session_drop_pendings(shard, index, returns);
     dm_session_drop_state(shard, session);
     if (!returns)
@@ -156,7 +158,6 @@ void dm_session_end(struct dm_shard *shard, uint32_t index)
     unlink_session(shard, user, index);
     dm_slab_give(&shard->sessions, index);
     dm_user_free_if_unused(shard, owner);
-    dm_presence_went(shard, look);
 }
 
 /* Its pending acks may be in the store alone: then it cannot end before its user is awake. It is

@@ -41,8 +41,8 @@ struct dm_shard *dm_shard_create(const struct dm_shard_options *options,
     dm_word_init(shard);
     dm_slab_init(&shard->coordinations, sizeof(struct coordination));
     ports->rand.fill(ports->rand.self, shard->index_key, sizeof shard->index_key);
-    if (options->resume_window_ms)
-        shard->expire_at = DM_EXPIRE_AT_START; /* what an earlier process has left */
+    if (options->resume_window_ms && options->number == 0)
+        shard->expire_at = 1; /* what an earlier process has left */
     shard->holds_presence = ports->store.holds_presence;
     shard->began = ports->clock.wall_ms(ports->clock.self);
     shard->holds_publishes = ports->store.holds_publishes;
@@ -57,6 +57,7 @@ struct dm_shard *dm_shard_create(const struct dm_shard_options *options,
     dm_list_init(&shard->looks);
     for (size_t i = 0; i < DM_COUNT(shard->askings); i++)
         dm_list_init(&shard->askings[i]);
+    dm_absent_load(shard);
     shard->max_awake = share_of(options->limits.max_awake, options->shards);
     return shard;
 }
@@ -92,7 +93,7 @@ void dm_shard_destroy(struct dm_shard **shard_at)
     dm_channels_dispose(shard);
     dm_presence_dispose(shard);
     dm_claims_dispose(shard);
-    dm_buf_dispose(&shard->drops);
+    dm_absent_dispose(shard);
     dm_uuid_set_dispose(&shard->unsent);
     free(shard->plain);
     dm_word_dispose(shard);
@@ -134,6 +135,7 @@ uint64_t dm_shard_tick(struct dm_shard *shard)
     uint64_t next = dm_clock_earlier(dm_publish_tick(shard, now), dm_awake_tick(shard, now));
     next = dm_clock_earlier(next, dm_user_tick(shard, now));
     next = dm_clock_earlier(next, dm_word_tick(shard, now)); /* before rows expire */
+    next = dm_clock_earlier(next, dm_absent_tick(shard, now));
     next = dm_clock_earlier(next, dm_resume_tick(shard, now));
     next = dm_clock_earlier(next, dm_expiry_tick(shard, now));
     next = dm_clock_earlier(next, dm_catch_up_tick(shard, now));
@@ -237,7 +239,7 @@ void dm_shard_finish_publishes(struct dm_shard *shard)
 
 bool dm_shard_has_asked(const struct dm_shard *shard)
 {
-    return shard->socket_publishes != 0;
+    return shard->socket_publishes != 0 || shard->asking_count != 0;
 }
 
 uint32_t dm_shard_busy(const struct dm_shard *shard)

@@ -72,7 +72,8 @@ void *dm_shard_edge(const struct dm_shard *shard);
 uint32_t dm_shard_close_sessions(struct dm_shard *shard, int code, struct dm_slice reason);
 void dm_shard_finish_publishes(struct dm_shard *shard);
 uint32_t dm_shard_busy(const struct dm_shard *shard);
-/* Do sessions await the answer of a publish that they have asked for? */
+/* Do sessions await the answer to a publish that they have asked for, or to what they have asked of
+ * a channel? */
 bool dm_shard_has_asked(const struct dm_shard *shard);
 
 /* Holds the shard to its own invariants; aborts where one is broken. For tests: walks everything.

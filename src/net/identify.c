@@ -178,13 +178,15 @@ static int ask_hook(struct dm_request *request, dm_request_then *then,
     return err;
 }
 
-/* All that the hook is shown but the path, and what is new in each handshake. */
+/* All that the hook is shown, but what is new in each handshake. */
 static void make_key(const struct dm_request *request, struct dm_auth_cache_key *key)
 {
-    struct dm_buf headers = DM_BUF_INIT;
+    struct dm_buf headers = DM_BUF_INIT, question = DM_BUF_INIT;
     dm_headers_json(request, DM_SLICE("sec-websocket-key"), &headers);
-    dm_sha256(dm_buf_slice(&headers), key->hash);
+    dm_identify_question(request, dm_buf_slice(&headers), &question);
+    dm_sha256(dm_buf_slice(&question), key->hash);
     dm_buf_dispose(&headers);
+    dm_buf_dispose(&question);
 }
 
 static int ask_whoever_knows(struct dm_request *request, dm_request_then *then)

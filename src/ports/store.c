@@ -85,8 +85,6 @@ bool dm_store_reads(enum dm_store_kind kind)
     case DM_STORE_LOOK_PUBLISH:
     case DM_STORE_LOAD_OWED:
     case DM_STORE_LOAD_MEMBERS:
-    case DM_STORE_LOAD_ABSENT:
-    case DM_STORE_LOAD_EXPIRED:
         return true;
     default:
         return false;

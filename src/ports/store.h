@@ -35,12 +35,10 @@ enum dm_store_kind {
     DM_STORE_END_SESSION,     /* `session_id` cannot be resumed any more; its row stays */
     DM_STORE_DROP_SESSION,    /* `session_id` has no socket since `now` */
     DM_STORE_END_USER,        /* no session of `user_id` can be resumed any more; those without a
-                               * socket are deleted, and `resumed` is set where there were such
-                               * since `oldest` */
+                               * socket are deleted */
     DM_STORE_REOPEN_SESSION,  /* `sessions[0]` is connected, be its row there or not, and is resumed
                                * by `next_resume`, or by `resume` until it is confirmed */
-    DM_STORE_EXPIRE_SESSIONS, /* deletes those of the slots of `channel` that have had none since
-                               * before `oldest` */
+    DM_STORE_EXPIRE_SESSIONS, /* deletes those that have had none since before `oldest` */
     DM_STORE_FORGET_SESSION,  /* deletes `session_id`'s row and its pending acks */
     DM_STORE_FORGET_PENDING,  /* deletes the pair (`envelope_id`, `session_id`) */
     DM_STORE_FORGET_ENVELOPE, /* deletes every pending ack of `envelope_id` */
@@ -64,9 +62,6 @@ enum dm_store_kind {
     DM_STORE_LOOK_PRESENCE, /* reads the presence channels that `user_id` is a member of, behind
                              * every write that this shard has asked for */
     DM_STORE_LOAD_MEMBERS,  /* reads a page of its members */
-    DM_STORE_LOAD_ABSENT,   /* reads the members with no socket and a session to be resumed */
-    DM_STORE_LOAD_EXPIRED,  /* reads the users, members of presence channels, that
-                             * EXPIRE_SESSIONS would delete a session of */
 };
 
 /* Where a text of an operation stands in its `text`: offsets, because `text` moves as it grows. */
@@ -127,6 +122,12 @@ struct dm_store {
     /* It was opened with some: else there are none but this process's. */
     bool holds_publishes;
     bool holds_presence; /* members of presence channels */
+    /* Shows the sessions without a socket that an earlier process has left, those that dropped
+     * first first. Before anything is submitted; it waits for the disk. NULL: there are none. */
+    void (*each_absent)(void *self,
+                        void (*see)(void *context, struct dm_slice user_id,
+                                    const struct dm_uuid *session_id, uint64_t dropped_at),
+                        void *context);
 };
 
 /* Kinds that read; all others write. */

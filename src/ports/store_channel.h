@@ -1,8 +1,7 @@
 /*
  * Channels in the store: who is a member of which, since when. Part of an
  * operation (ports/store.h), and freed with it. Times are Unix milliseconds;
- * op->now is the present, and a session that dropped before op->oldest cannot
- * be resumed any more.
+ * op->now is the present.
  */
 #ifndef DM_PORTS_STORE_CHANNEL_H
 #define DM_PORTS_STORE_CHANNEL_H
@@ -24,7 +23,7 @@ enum dm_membership {
 
 struct dm_store_member {
     struct dm_store_text name; /* the member's userId; of LOOK_PRESENCE a channel */
-    uint64_t since;            /* when it joined; of LOAD_ABSENT when its session was opened */
+    uint64_t since;            /* when it joined */
 };
 
 struct dm_store_channel {
@@ -39,8 +38,6 @@ struct dm_store_channel {
     /* Answered. */
     enum dm_membership was;
     uint64_t joined_at; /* of JOIN_CHANNEL: when it did */
-    bool resumable;     /* JOIN_CHANNEL, LEAVE_CHANNEL, LOOK_PRESENCE: the user has a session, other
-                         * than `session_id`, that has a socket or can be resumed */
     struct dm_store_member *rows;
     uint32_t count, room;
     bool more; /* there are rows behind these; of FORGET_CHANNEL: members that are

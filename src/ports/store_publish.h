@@ -38,6 +38,7 @@ struct dm_store_publish {
                                          * acks still count */
     struct dm_store_text *targets;      /* userIds, each once; its own */
     uint32_t target_count, max_owed, max_targets;
+    bool resends; /* of a channel: its targets are wanted where it was there before, too */
     uint64_t deadline, owed_until; /* the second no earlier than the first */
 
     uint64_t retention; /* FINISH_PUBLISH, RECORD_ACK, RECORD_PUBLISH: how long it is kept after */

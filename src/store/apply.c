@@ -115,8 +115,6 @@ static int carry_out(struct dm_connection *connection, struct dm_store_op *op)
     case DM_STORE_LOAD_USER:
     case DM_STORE_LOAD_OWED:
     case DM_STORE_LOAD_MEMBERS:
-    case DM_STORE_LOAD_ABSENT:
-    case DM_STORE_LOAD_EXPIRED:
     case DM_STORE_LOOK_PUBLISH:
         break; /* the readers' */
     }

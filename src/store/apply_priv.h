@@ -18,7 +18,7 @@ enum dm_applied dm_apply(struct dm_connection *connection, struct dm_store_op *o
 int dm_apply_save(struct dm_connection *connection, const struct dm_store_op *op,
                   const struct dm_store_session *session) DM_MUST_CHECK;
 int dm_apply_reopen(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
-int dm_apply_end_user(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
+int dm_apply_end_user(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
 int dm_apply_open(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;
 int dm_apply_resume(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 int dm_apply_confirm(struct dm_connection *connection, const struct dm_store_op *op) DM_MUST_CHECK;

@@ -1,8 +1,4 @@
-/*
- * Members of channels. Joining and leaving also say whether the user has a
- * session that could still come back: whether others see it there depends on
- * that (hub/presence.c).
- */
+/* Members of channels: joining, leaving, and pages of them. */
 #include "store/channel_priv.h"
 
 #include "model/name.h"
@@ -31,18 +27,6 @@ static int find_number(sqlite3_stmt *statement, uint64_t *out)
     return rc == SQLITE_OK ? SQLITE_ROW : rc;
 }
 
-static int look_resumable(struct dm_connection *connection, struct dm_store_op *op)
-{
-    sqlite3_stmt *is = dm_connection_at(connection, DM_STATEMENT_IS_RESUMABLE);
-    uint64_t found = 0;
-    dm_statement_bind_text(is, 1, dm_store_op_text(op, op->user_id));
-    dm_statement_bind_uuid(is, 2, &op->session_id);
-    dm_statement_bind_number(is, 3, op->oldest);
-    int rc = find_number(is, &found);
-    op->channel->resumable = found != 0;
-    return rc == SQLITE_ROW ? SQLITE_OK : rc;
-}
-
 /* SQLITE_ROW: the user is in as many as it may be. */
 static int is_full(struct dm_connection *connection, const struct dm_store_op *op)
 {
@@ -68,7 +52,7 @@ static int add(struct dm_connection *connection, struct dm_store_op *op)
     rc = dm_statement_run(insert);
     op->channel->was = DM_MEMBER_CHANGED;
     op->channel->joined_at = op->now;
-    return rc == SQLITE_OK ? look_resumable(connection, op) : rc;
+    return rc;
 }
 
 int dm_channel_join(struct dm_connection *connection, struct dm_store_op *op)
@@ -87,15 +71,15 @@ int dm_channel_leave(struct dm_connection *connection, struct dm_store_op *op)
     sqlite3_stmt *forget = dm_connection_at(connection, DM_STATEMENT_FORGET_MEMBER);
     bind_member(forget, op);
     int rc = dm_statement_run(forget);
-    bool gone = rc == SQLITE_OK && sqlite3_changes(connection->db) > 0;
-    op->channel->was = gone ? DM_MEMBER_CHANGED : DM_MEMBER_NOT;
-    return gone ? look_resumable(connection, op) : rc;
+    op->channel->was = sqlite3_changes(connection->db) > 0 ? DM_MEMBER_CHANGED : DM_MEMBER_NOT;
+    return rc;
 }
 
 int dm_channel_forget(struct dm_connection *connection, struct dm_store_op *op)
 {
     sqlite3_stmt *forget = dm_connection_at(connection, DM_STATEMENT_FORGET_MEMBERS);
     dm_statement_bind_text(forget, 1, dm_store_op_text(op, op->channel->name));
+    dm_statement_bind_number(forget, 2, DM_MEMBERS_AT_ONCE);
     int rc = dm_statement_run(forget);
     op->channel->more = rc == SQLITE_OK && sqlite3_changes(connection->db) == DM_MEMBERS_AT_ONCE;
     return rc;
@@ -127,8 +111,7 @@ static const struct dm_store_text nothing;
 int dm_channel_look(struct dm_connection *connection, struct dm_store_op *op)
 {
     sqlite3_stmt *list = dm_connection_at(connection, DM_STATEMENT_LIST_PRESENCE_CHANNELS);
-    int rc = add_rows(list, op, op->user_id, nothing, dm_row_add_member);
-    return rc == SQLITE_OK ? look_resumable(connection, op) : rc;
+    return add_rows(list, op, op->user_id, nothing, dm_row_add_member);
 }
 
 /* A member's rows: of one user in each of the channels found. */
@@ -167,27 +150,4 @@ int dm_channel_load_members(struct dm_connection *connection, struct dm_store_op
     channel->more = channel->count > channel->limit;
     channel->count -= channel->more;
     return rc;
-}
-
-static void bind_slots(sqlite3_stmt *statement, const struct dm_store_op *op)
-{
-    dm_statement_bind_number(statement, 2, op->channel->first_slot);
-    dm_statement_bind_number(statement, 3, op->channel->last_slot);
-}
-
-int dm_channel_load_absent(struct dm_connection *connection, struct dm_store_op *op)
-{
-    sqlite3_stmt *load = dm_connection_at(connection, DM_STATEMENT_LOAD_ABSENT);
-    bind_slots(load, op);
-    dm_statement_bind_number(load, 4, op->oldest);
-    return add_rows(load, op, op->channel->name, nothing, dm_row_add_absent);
-}
-
-int dm_channel_load_expired(struct dm_connection *connection, struct dm_store_op *op)
-{
-    sqlite3_stmt *load = dm_connection_at(connection, DM_STATEMENT_LOAD_EXPIRED);
-    op->channel->count = 0;
-    dm_statement_bind_number(load, 1, op->oldest);
-    bind_slots(load, op);
-    return dm_rows_add(load, op, dm_row_add_member);
 }

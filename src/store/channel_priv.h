@@ -14,9 +14,7 @@ int dm_channel_forget(struct dm_connection *connection, struct dm_store_op *op) 
 int dm_channel_forget_user(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 int dm_channel_look(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 
-/* The readers'. */
+/* The readers' */
 int dm_channel_load_members(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
-int dm_channel_load_absent(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
-int dm_channel_load_expired(struct dm_connection *connection, struct dm_store_op *op) DM_MUST_CHECK;
 
 #endif

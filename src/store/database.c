@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "store/absent_priv.h"
 #include "store/claim_priv.h"
 #include "store/reader_priv.h"
 #include "store/writer_priv.h"
@@ -79,10 +80,33 @@ static void submit(void *self, struct dm_store_op *op)
     dm_queue_push(reads ? &database->readers.queue : &database->writer.queue, op);
 }
 
+/* On a connection of its own: a shard asks before anything else is asked. Where it cannot be read,
+ * nobody is there who has no socket. */
+static void each_absent(void *self,
+                        void (*see)(void *context, struct dm_slice user_id,
+                                    const struct dm_uuid *session_id, uint64_t dropped_at),
+                        void *context)
+{
+    struct dm_database *database = self;
+    struct dm_connection_settings settings = database->readers.settings;
+    struct dm_connection connection;
+    struct dm_buf why = DM_BUF_INIT;
+    int rc = dm_connection_open(&connection, &settings, &why);
+    if (rc == SQLITE_OK) {
+        rc = dm_absent_list(&connection, see, context);
+        if (rc != SQLITE_OK)
+            dm_buf_add_slice(&why, dm_slice_of(dm_connection_error(&connection)));
+        dm_connection_close(&connection);
+    }
+    if (rc != SQLITE_OK)
+        dm_log(DM_LOG_ERROR, "store_read_failed", "error", dm_buf_text(&why), NULL);
+    dm_buf_dispose(&why);
+}
+
 struct dm_store dm_database_store(struct dm_database *database)
 {
     return (struct dm_store){database, submit, database->writer.holds_publishes,
-                             database->writer.holds_presence};
+                             database->writer.holds_presence, each_absent};
 }
 
 bool dm_database_ready(const struct dm_database *database)

@@ -58,10 +58,6 @@ static int read(struct dm_connection *connection, struct dm_store_op *op, struct
         return load_owed(connection, op, user_id);
     case DM_STORE_LOAD_MEMBERS:
         return dm_channel_load_members(connection, op);
-    case DM_STORE_LOAD_ABSENT:
-        return dm_channel_load_absent(connection, op);
-    case DM_STORE_LOAD_EXPIRED:
-        return dm_channel_load_expired(connection, op);
     default:
         return load_user(connection, op, user_id);
     }

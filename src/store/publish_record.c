@@ -195,7 +195,7 @@ int dm_publish_record(struct dm_connection *connection, struct dm_store_op *op)
     }
     if (rc == SQLITE_DONE)
         return add(connection, op);
-    if (rc == SQLITE_ROW && op->publish->channel.len && op->publish->found != DM_RECORDED_OTHER)
+    if (rc == SQLITE_ROW && op->publish->resends && op->publish->found != DM_RECORDED_OTHER)
         return take_targets(connection, op, found.number);
     return rc == SQLITE_ROW ? SQLITE_OK : rc;
 }

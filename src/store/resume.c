@@ -1,6 +1,5 @@
 /* Opening sessions that can be resumed, resuming them, and letting them go. */
 #include "model/name.h"
-#include "ports/store_channel.h"
 #include "store/apply_priv.h"
 #include "store/rows_priv.h"
 
@@ -37,23 +36,11 @@ int dm_apply_reopen(struct dm_connection *connection, const struct dm_store_op *
     return dm_statement_run(reopen);
 }
 
-static int look_who_could_return(struct dm_connection *connection, struct dm_store_op *op)
-{
-    sqlite3_stmt *could = dm_connection_at(connection, DM_STATEMENT_COULD_RETURN);
-    dm_statement_bind_text(could, 1, dm_store_op_text(op, op->user_id));
-    dm_statement_bind_number(could, 2, op->oldest);
-    int rc = dm_statement_find(could);
-    if (rc != SQLITE_ROW)
-        return rc == SQLITE_DONE ? SQLITE_ERROR : rc;
-    op->resumed = sqlite3_column_int(could, 0);
-    return sqlite3_reset(could);
-}
-
-int dm_apply_end_user(struct dm_connection *connection, struct dm_store_op *op)
+int dm_apply_end_user(struct dm_connection *connection, const struct dm_store_op *op)
 {
     static const enum dm_statement statements[] = {DM_STATEMENT_END_USER,
                                                    DM_STATEMENT_FORGET_DROPPED};
-    int rc = look_who_could_return(connection, op);
+    int rc = SQLITE_OK;
     for (size_t i = 0; i < DM_COUNT(statements) && rc == SQLITE_OK; i++) {
         sqlite3_stmt *statement = dm_connection_at(connection, statements[i]);
         dm_statement_bind_text(statement, 1, dm_store_op_text(op, op->user_id));
@@ -129,8 +116,6 @@ int dm_apply_expire(struct dm_connection *connection, const struct dm_store_op *
     for (size_t i = 0; i < DM_COUNT(statements) && rc == SQLITE_OK; i++) {
         sqlite3_stmt *statement = dm_connection_at(connection, statements[i]);
         dm_statement_bind_number(statement, 1, op->oldest);
-        dm_statement_bind_number(statement, 2, op->channel->first_slot);
-        dm_statement_bind_number(statement, 3, op->channel->last_slot);
         rc = dm_statement_run(statement);
     }
     return rc;

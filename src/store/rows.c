@@ -74,16 +74,6 @@ bool dm_row_add_member(struct dm_store_op *op, sqlite3_stmt *row)
     return true;
 }
 
-bool dm_row_add_absent(struct dm_store_op *op, sqlite3_stmt *row)
-{
-    struct dm_slice user_id;
-    struct dm_uuid session_id;
-    if (!column_text(row, 0, &user_id) || !column_uuid(row, 1, &session_id))
-        return false;
-    dm_store_channel_add(op, user_id, dm_uuid_ms(&session_id));
-    return true;
-}
-
 int dm_rows_add(sqlite3_stmt *statement, struct dm_store_op *op,
                 bool (*add)(struct dm_store_op *op, sqlite3_stmt *row))
 {
