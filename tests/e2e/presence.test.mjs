@@ -470,3 +470,18 @@ test("presence events and broadcasts come in one order at all sockets", async (t
   for (const frames of seen) assert.deepEqual(frames, seen[0]);
   for (let i = 0; i < 20; i++) assert.ok(seen[0].indexOf(`+u${i}`) >= 0 && seen[0].indexOf(`+u${i}`) < seen[0].indexOf(`-u${i}`));
 });
+
+for (const [kind, connect] of [["listener", (dm) => Listener.connect(dm, "alice", LOBBY, { settled: false })], ["member", (dm) => Notifier.connect(dm, "alice", { settled: false })]])
+  test(`a ${kind} is there from its 101 on: who closes its old socket then has not left`, async (t) => {
+    const dm = await serve(t, { shards: 5 });
+    if (kind === "member") await join(dm, LOBBY, "alice");
+    const bob = await Listener.connect(dm, "bob", LOBBY);
+    let old = await connect(dm);
+    assert.equal(await next(bob), "+alice");
+    for (let i = 0; i < 300; i++) {
+      const fresh = await connect(dm);
+      old.ws.terminate();
+      old = fresh;
+    }
+    assert.deepEqual(await later(bob), []);
+  });
