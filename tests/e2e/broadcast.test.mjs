@@ -1,7 +1,6 @@
 // The sockets of @roostjs/broadcast (/ws/channel/{name}): one channel each, and whispers.
 import assert from "node:assert/strict";
-import { ALL_GRANTS, allAsleep, as, broadcast, enc, join, Listener, membersOf, Notifier, presentIn, sendTo, subscribe } from "./lib/channels.mjs";
-import { Client } from "./lib/client.mjs";
+import { ALL_GRANTS, allAsleep, as, broadcast, join, Listener, membersOf, Notifier, presentIn, sendTo, subscribe } from "./lib/channels.mjs";
 import { Native } from "./lib/native.mjs";
 import { closeFrame, frame, OPCODE, text, upgrade, WS_KEY } from "./lib/raw.mjs";
 import { serve, UUID_V7 } from "./lib/server.mjs";
@@ -395,8 +394,7 @@ test("a socket's channel survives a restart only as its client's: it connects ag
 test("the names that a URL has to encode are one and the same in path and broadcast", async (t) => {
   const dm = await serve(t);
   for (const name of ["a b", "a/b", "a%2Fb", "a+b", "zoë", "日本 😀", "?type=private", "#", "x".repeat(200)]) {
-    const listener = await Client.open(`${dm.url}/ws/channel/${enc(name)}`, { headers: { authorization: `Bearer ${dm.token("alice")}` }, of: Listener, tls: dm.tls });
-    dm.clients.push(listener);
+    const listener = await Listener.connect(dm, "alice", name);
     await broadcast(dm, name, "e", name);
     assert.deepEqual(await listener.next(), { event: "e", data: name }, name);
     assert.deepEqual(await presentIn(dm, name), ["alice"], name);

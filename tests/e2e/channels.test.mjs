@@ -817,6 +817,23 @@ test("a channel's publishes come in one order at all sockets: durable and plain,
   }
 });
 
+test("what waits for a channel to wake is overtaken by nothing that need not", async (t) => {
+  const dm = await serve(t, { hibernate_after: "20ms", shards: 5 });
+  await each(users(300), 40, (user) => join(dm, "room", user));
+  const clients = [];
+  for (const user of users(10)) clients.push(await Notifier.connect(dm, user), await Listener.connect(dm, user, "room"));
+  const orders = clients.map(() => []);
+  for (let round = 0; round < 60; round++) {
+    await until("the channel sleeps", async () => (await dm.metric(AWAKE)) === 0, { every: 5 });
+    const recorded = [0, 1, 2, 3].map((n) => durable(dm, { payload: `${round} ${n}`, ttlSeconds: 1 }));
+    await sleep((round % 30) * 1.3);
+    await Promise.all([...recorded, sendTo(dm, "room", { type: "t", data: `${round} plain` })]);
+    for (const [i, client] of clients.entries()) orders[i].push(...(await client.settle()).map((e) => JSON.parse(e).data));
+  }
+  assert.equal(orders[0].length, 300);
+  for (const [i, order] of orders.entries()) assert.deepEqual(order, orders[0], `socket ${i}`);
+});
+
 test("a publish that began after another was answered follows it, whichever ways they took", async (t) => {
   const dm = await serve(t, { ...QUICK, shards: 3 });
   await join(dm, "room", ...users(4));

@@ -1,6 +1,6 @@
 // The sockets of durable-notifier (/ws): a user's events in all tabs, and the calls of its client.
 import assert from "node:assert/strict";
-import { allAsleep, as, enc, join, membersOf, Notifier, OK, sendTo, subscribe, unsubscribe } from "./lib/channels.mjs";
+import { allAsleep, as, enc, expel, join, membersOf, Notifier, OK, sendTo, subscribe, unsubscribe } from "./lib/channels.mjs";
 import { Client } from "./lib/client.mjs";
 import { Native } from "./lib/native.mjs";
 import { closeFrame, frame, OPCODE, text, upgrade } from "./lib/raw.mjs";
@@ -387,4 +387,19 @@ test("a channel's event to tabs that sleep wakes the channel and no user", async
   assert.equal(after[WAKES], before[WAKES]);
   assert.equal(after.dormouse_channel_wakes_total, before.dormouse_channel_wakes_total + 1);
   await allAsleep(dm);
+});
+
+test("what is sent to a user or its channel after a 101 reaches that socket, whichever shard it is on its way to", async (t) => {
+  const dm = await serve(t, { shards: 5 });
+  const missed = { user: 0, channel: 0 };
+  for (let i = 0; i < 300; i++) {
+    const user = `u${i}`;
+    await join(dm, "room", user);
+    await Notifier.connect(dm, user, { settled: false });
+    if (i % 2) missed.user += 1 - (await dm.post(`/users/${user}/send`, { type: "t" })).json.delivered;
+    else missed.channel += 1 - (await sendTo(dm, "room", "t")).delivered;
+    await dm.clients.pop().close(1000);
+    await expel(dm, "room", user);
+  }
+  assert.deepEqual(missed, { user: 0, channel: 0 });
 });

@@ -10,10 +10,12 @@ export const ALL_GRANTS = { channels: ["private-*", "presence-*"] };
 
 const PONG = '{"type":"pong"}';
 
-async function open(dm, of, userId, target, { claims, headers, token, ...more } = {}) {
+/** Opens a socket; `settled`: and waits until it is where its user is, so that all that is sent now reaches it. */
+async function open(dm, of, userId, target, { claims, headers, token, settled = true, ...more } = {}) {
   const auth = userId === undefined ? {} : { authorization: `Bearer ${token ?? dm.token(userId, claims)}` };
   const client = await Client.open(dm.url + target, { headers: { ...auth, ...headers }, of, tls: dm.tls, ...more });
   dm.clients.push(client);
+  if (settled) client.putBack(await client.settle());
   return client;
 }
 
