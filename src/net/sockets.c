@@ -28,6 +28,12 @@ static void tune(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
 }
 
+static void uncork(int fd)
+{
+    int off = 0;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
+}
+
 /* Room for what is kept of a socket of that number; what is new is zero. */
 static void *make_room(void *kept, uint32_t *room, uint32_t sock, size_t size)
 {
@@ -79,6 +85,7 @@ void dm_loop_adopt(struct dm_loop *loop, struct dm_line line, const struct dm_ad
         dm_burrow_speak_tls(loop->burrow, sock, line.tls);
     keep(loop, sock, origin);
     uint32_t session = dm_session_open(loop->shard, admission, sock);
+    uncork(line.fd); /* here the client learns that it is connected */
     dm_burrow_start(loop->burrow, sock, session, early);
 }
 

@@ -1,7 +1,10 @@
 /* Handshakes, and the admission of their sessions. */
 #include "net/upgrade.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include <h2o.h>
 #include <h2o/http1.h>
@@ -206,6 +209,14 @@ static void on_socket(void *context, struct dm_line line, struct dm_slice early)
     post.send(post.self, owner, &arrival->mail);
 }
 
+/* What a client does once it has the 101 must find its session: the kernel keeps that back until
+ * the session is open (dm_loop_adopt). Not on a Unix socket, where it does no harm. */
+static void cork(h2o_req_t *req)
+{
+    int on = 1, fd = h2o_socket_get_fd(req->conn->callbacks->get_socket(req->conn));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
+
 static void on_admission(struct dm_admission *admission, struct dm_shard *here)
 {
     struct arrival *arrival = DM_CONTAINER(admission, struct arrival, admission);
@@ -221,6 +232,7 @@ static void on_admission(struct dm_admission *admission, struct dm_shard *here)
         turn_back(arrival);
         return;
     }
+    cork(req);
     dm_handshake_accept(req, &arrival->handshake, on_socket, arrival);
 }
 

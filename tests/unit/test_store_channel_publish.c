@@ -84,6 +84,14 @@ static void its_targets_are_the_members(void **state)
     dm_store_op_destroy(op);
 }
 
+/* By a caller that has not sent it and will. */
+static struct dm_store_op *publish_again(uint32_t number, unsigned how, const char *channel)
+{
+    struct dm_store_op *op = publish_to(number, how, channel);
+    op->publish->resends = true;
+    return op;
+}
+
 static void asked_again_it_finds_whose_acks_still_count(void **state)
 {
     struct store_rig *rig = *state;
@@ -92,12 +100,13 @@ static void asked_again_it_finds_whose_acks_still_count(void **state)
     join(rig, "c", "bob");
     expect_recorded(rig, publish_to(1, how, "c"), DM_RECORDED_NEW, 2);
     join(rig, "c", "cleo");
-    expect_recorded(rig, publish_to(1, how, "c"), DM_RECORDED_OPEN, 2);
+    expect_recorded(rig, publish_to(1, how, "c"), DM_RECORDED_OPEN, 0);
+    expect_recorded(rig, publish_again(1, how, "c"), DM_RECORDED_OPEN, 2);
     struct dm_store_op *over = publish_rig_op(DM_STORE_FINISH_PUBLISH, 1, NOW);
     assert_int_equal(publish_rig_do(rig, over), DM_RECORDED_DONE);
     publish_rig_do(rig, publish_rig_ack(1, "ann", 10, "1", NOW));
-    expect_recorded(rig, publish_to(1, how, "c"), DM_RECORDED_DONE, 1); /* bob */
-    struct dm_store_op *other = publish_to(1, how, "c");
+    expect_recorded(rig, publish_again(1, how, "c"), DM_RECORDED_DONE, 1); /* bob */
+    struct dm_store_op *other = publish_again(1, how, "c");
     other->publish->body_hash[0] ^= 1;
     expect_recorded(rig, other, DM_RECORDED_OTHER, 0);
 }
