@@ -83,10 +83,13 @@ bool dm_absent_any(const struct dm_shard *shard, struct dm_slice user_id)
     return first_of(shard, user_id) != 0;
 }
 
-uint64_t dm_absent_since(const struct dm_shard *shard, struct dm_slice user_id)
+uint64_t dm_absent_since(const struct dm_shard *shard, uint64_t hash, struct dm_slice user_id)
 {
     uint64_t since = UINT64_MAX;
-    for (uint32_t i = first_of(shard, user_id); i; i = absent_at(shard, i)->next)
+    if (!shard->absents.live)
+        return since;
+    uint32_t first = dm_index_find(&shard->absent_index, hash, is_of, shard, user_id);
+    for (uint32_t i = first; i; i = absent_at(shard, i)->next)
         since = dm_clock_earlier(since, dm_uuid_ms(&absent_at(shard, i)->session_id));
     return since;
 }

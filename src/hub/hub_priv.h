@@ -215,8 +215,8 @@ void dm_absent_remove(struct dm_shard *shard, struct dm_slice user_id,
                       const struct dm_uuid *session_id); /* if it is one */
 void dm_absent_remove_user(struct dm_shard *shard, struct dm_slice user_id);
 bool dm_absent_any(const struct dm_shard *shard, struct dm_slice user_id);
-uint64_t dm_absent_since(const struct dm_shard *shard,
-                         struct dm_slice user_id); /* UINT64_MAX: none */
+uint64_t dm_absent_since(const struct dm_shard *shard, uint64_t hash, /* as shard->index has it */
+                         struct dm_slice user_id);                    /* UINT64_MAX: none */
 uint64_t dm_absent_tick(struct dm_shard *shard, uint64_t now);
 
 /* channel_commands.c */

@@ -107,7 +107,7 @@ static uint64_t there_since(const struct dm_shard *shard, const struct member *m
                             struct dm_slice id)
 {
     uint32_t user = dm_user_find_hashed(shard, member->hash, id);
-    uint64_t since = dm_absent_since(shard, id);
+    uint64_t since = dm_absent_since(shard, member->hash, id);
     for (uint32_t i = user ? user_at(shard, user)->first_session : 0; i;
          i = session_at(shard, i)->next)
         since = dm_clock_earlier(since, dm_uuid_ms(&session_at(shard, i)->id));
