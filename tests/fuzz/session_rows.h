@@ -200,13 +200,12 @@ static void change_row(struct rows *rows, const struct dm_store_op *op)
 }
 
 /* Rows are swapped as they go: from the last one on. */
-static void end_user(struct rows *rows, struct dm_store_op *op)
+static void end_user(struct rows *rows, const struct dm_store_op *op)
 {
     for (uint32_t i = rows->row_count; i-- > 0;) {
         struct row *row = &rows->rows[i];
         if (!is_text(row->user, op, op->user_id))
             continue;
-        op->resumed |= row->resumable && row->dropped_at >= op->oldest;
         row->resumable = row->has_before = false;
         if (row->dropped_at)
             forget_row(rows, row);
@@ -229,18 +228,6 @@ static void expire(struct rows *rows, const struct dm_store_op *op)
 }
 
 /* --- members --- */
-
-static bool is_resumable(const struct rows *rows, const struct dm_store_op *op)
-{
-    for (uint32_t i = 0; i < rows->row_count; i++) {
-        const struct row *row = &rows->rows[i];
-        if (row->resumable && is_text(row->user, op, op->user_id) &&
-            !dm_uuid_eq(&row->id, &op->session_id) &&
-            (!row->dropped_at || row->dropped_at >= op->oldest))
-            return true;
-    }
-    return false;
-}
 
 static uint32_t channels_of(const struct rows *rows, const struct dm_store_op *op)
 {
@@ -281,17 +268,14 @@ static void join_channel(struct rows *rows, struct dm_store_op *op)
     DM_CHECK(rows->member_count < ROWS_MAX);
     rows->members[rows->member_count++] =
         (struct member_row){copy_of(op, channel->name), copy_of(op, op->user_id), op->now};
-    channel->resumable = is_resumable(rows, op);
 }
 
 static void leave_channel(struct rows *rows, struct dm_store_op *op)
 {
     struct member_row *there = find_member(rows, op);
     op->channel->was = there ? DM_MEMBER_CHANGED : DM_MEMBER_NOT;
-    if (!there)
-        return;
-    forget_member(rows, there);
-    op->channel->resumable = is_resumable(rows, op);
+    if (there)
+        forget_member(rows, there);
 }
 
 /* One at a time. */
@@ -320,7 +304,6 @@ static void look_presence(const struct rows *rows, struct dm_store_op *op)
         if (is_text(rows->members[i].user, op, op->user_id) &&
             dm_name_is_presence(dm_slice_of(rows->members[i].channel)))
             dm_store_channel_add(op, dm_slice_of(rows->members[i].channel), rows->members[i].since);
-    op->channel->resumable = is_resumable(rows, op);
 }
 
 /* In order of slot and name; an absent or empty name is before all. */
@@ -361,32 +344,6 @@ static void load_members(const struct rows *rows, struct dm_store_op *op)
     }
     channel->more = row != NULL;
     free(first);
-}
-
-static bool
-is_member(const struct rows *rows, const char *user,
-          const struct dm_store_op *op) /* of any presence channel, where it names none */
-{
-    bool any = op->kind == DM_STORE_LOAD_EXPIRED;
-    for (uint32_t i = 0; i < rows->member_count; i++) {
-        const struct member_row *row = &rows->members[i];
-        if (strcmp(row->user, user) == 0 && (any ? dm_name_is_presence(dm_slice_of(row->channel))
-                                                 : is_text(row->channel, op, op->channel->name)))
-            return true;
-    }
-    return false;
-}
-
-static void load_who_dropped(const struct rows *rows, struct dm_store_op *op)
-{
-    bool expired = op->kind == DM_STORE_LOAD_EXPIRED;
-    for (uint32_t i = 0; i < rows->row_count; i++) {
-        const struct row *row = &rows->rows[i];
-        bool wanted = expired ? has_expired(row, op)
-                              : row->resumable && row->dropped_at && row->dropped_at >= op->oldest;
-        if (wanted && is_member(rows, row->user, op))
-            dm_store_channel_add(op, dm_slice_of(row->user), dm_uuid_ms(&row->id));
-    }
 }
 
 static uint32_t members_of(const struct rows *rows, struct dm_slice channel)

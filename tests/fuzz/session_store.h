@@ -92,10 +92,6 @@ static void carry_out(struct rows *rows, struct dm_store_op *op)
     case DM_STORE_LOAD_MEMBERS:
         load_members(rows, op);
         return;
-    case DM_STORE_LOAD_ABSENT:
-    case DM_STORE_LOAD_EXPIRED:
-        load_who_dropped(rows, op);
-        return;
     default: /* of publishes */
         op->err = DM_ERR_UNAVAILABLE;
         return;
