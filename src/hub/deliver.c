@@ -102,7 +102,7 @@ static void deliver(struct dm_shard *shard, uint32_t part_index, uint32_t user_i
     uint32_t delivery = 0, sent = 0;
     for (uint32_t i = user->first_session; i; i = session_at(shard, i)->next) {
         struct session *session = session_at(shard, i);
-        if (!dm_session_takes(shard, session, &part->probe) || !is_for(part, session))
+        if (!is_for(part, session) || !dm_session_takes(shard, session, &part->probe))
             continue;
         send(shard, i, part, frame_for(shard, part, &frames, session->dialect, user));
         sent++;

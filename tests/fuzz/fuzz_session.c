@@ -1,375 +1,38 @@
 /*
- * Clients of both dialects on one shard of the hub, with fakes behind it that
- * never fail: whatever they say among publishes and in time, they are sent
- * whole frames that their dialects know, every publish is answered once, and
- * the shard holds to its own invariants.
+ * Clients of all dialects on one shard of the hub, of several users, with
+ * fakes behind it: whatever they say among publishes, joins, disconnects and in
+ * time, they are sent whole frames that their dialects know, each command and
+ * call is answered once, nobody is held for ever, channels go to whom the store
+ * says, and the shard holds to its own invariants.
  *
- * The input is a list of events with NUL between them: 'h' and 'n' (and 'H',
- * 'N', binary) a message of the hopeflow and of the native client, 'p' a
- * publish to both with this payload, 't' a second that passes, 'x' and 'y' the
- * end of one client, which opens another session at once.
+ * The input is a list of events with NUL between them: a letter, and what it
+ * is about, mostly a client, user or channel by its digit.
+ *   0-8M      client says M                  bCM   the same, binary
+ *   hM nM     client 0, 1 says M             HM NM the same, binary
+ *   cC cCg    client ends, g: with a goodbye, and opens another session
+ *   x y       the same of client 0, 1        zC ZC client drops and resumes; resumes first
+ *   pP        publish P to all users         sCP   publish P to a channel; without P: check it
+ *   jUC qUC eUC  user joins, leaves, is expelled      fC   end of a channel
+ *   kU KU     user is disconnected, forgotten         lCL mCL  who is there, who is a member
+ *   d dn du   the oldest question is answered with yes, no, nobody knows
+ *   W w       the store is slow, is not      i r   a step of its writes, reads
+ *   FN        the next operation on a channel fails
+ *   o         sockets of admitted clients arrive, where the store is slow
+ *   t         a second passes
  */
-#include <stdlib.h>
+#include "hub/channel.h"
+#include "hub/user.h"
+#include "session_world.h"
 
-#include "base/alloc.h"
-#include "base/err.h"
-#include "codec/frame.h"
-#include "codec/json.h"
-#include "codec/utf8.h"
-#include "hub/publish.h"
-#include "hub/session.h"
-#include "hub/shard.h"
-
-enum { CLIENTS = 2, EVENTS_MAX = 200, USER_LEN = 1 };
-
-static const struct dm_slice user = DM_SLICE_INIT("u");
-static const enum dm_dialect_id speaks[CLIENTS] = {DM_DIALECT_HOPEFLOW, DM_DIALECT_NATIVE};
-
-struct client {
-    uint32_t number; /* of its session; 0: none */
-    uint32_t answers, envelopes;
-    bool resumed;
-    struct dm_admission admission;
-    bool admitted;
-};
-
-struct publishing {
-    struct dm_publish publish;
-    bool answered;
-};
-
-struct row {
-    struct dm_uuid id;
-    char *dialect, *filters, *attachment;
-};
-
-struct world {
-    struct row rows[EVENTS_MAX + CLIENTS];
-    struct dm_store_pending pending[2 * EVENTS_MAX];
-    uint32_t row_count, pending_count;
-    struct dm_shard *shard;
-    struct dm_metrics *metrics;
-    struct client clients[CLIENTS];
-    struct dm_store_op *ops, **ops_end;
-    struct publishing *publishes[EVENTS_MAX];
-    uint32_t publish_count, fills;
-    uint64_t now;
-};
-
-/* --- ports --- */
-
-static uint64_t mono_ms(void *self)
-{
-    return ((const struct world *)self)->now;
-}
-
-static uint64_t wall_ms(void *self)
-{
-    return 1750000000000u + ((const struct world *)self)->now;
-}
-
-static void fill(void *self, void *out, size_t len)
-{
-    struct world *world = self;
-    for (size_t i = 0; i < len; i++)
-        ((uint8_t *)out)[i] = (uint8_t)(++world->fills * 2654435761u >> 24);
-}
-
-static void submit(void *self, struct dm_store_op *op)
-{
-    struct world *world = self;
-    op->next = NULL;
-    *world->ops_end = op;
-    world->ops_end = &op->next;
-}
-
-static void post(void *self, uint32_t shard, struct dm_mail *mail)
-{
-    (void)self, (void)mail;
-    DM_CHECK(shard > 0); /* there is but one: nothing is posted */
-}
-
-static int verify(void *self, uint32_t sock, struct dm_slice token, struct dm_slice user_id,
-                  uint64_t *expires_ms, bool *may_publish, struct dm_buf *claims)
-{
-    struct world *world = self;
-    DM_CHECK(dm_slice_eq(user_id, user));
-    (void)sock, (void)claims;
-    *expires_ms = wall_ms(world) + token.len * 100;
-    *may_publish = token.len % 2;
-    return dm_slice_starts(token, DM_SLICE("good")) ? DM_OK : DM_ERR_UNAUTHORIZED;
-}
-
-static void send(void *self, uint32_t sock, struct dm_wire *wire)
-{
-    struct client *client = &((struct world *)self)->clients[sock - 1];
-    struct dm_frame_head head;
-    DM_CHECK(dm_frame_read_head(wire->bytes, wire->len, false, &head) == DM_FRAME_WHOLE);
-    DM_CHECK(head.opcode == DM_OP_TEXT && head.fin && head.size + head.payload == wire->len);
-    struct dm_slice text = dm_slice(wire->bytes + head.size, head.payload);
-    if (speaks[sock - 1] == DM_DIALECT_HOPEFLOW && dm_slice_eq(text, DM_SLICE("pong"))) {
-        client->answers++;
-        return;
-    }
-    DM_CHECK(dm_json_valid(text) && dm_json_kind(dm_json_value(text)) == DM_JSON_OBJECT);
-    DM_CHECK(dm_json_kind(dm_json_get(text, DM_SLICE("type"))) == DM_JSON_STRING);
-    bool envelope = dm_json_get(text, DM_SLICE("envelopeId")).at != NULL;
-    DM_CHECK(envelope || speaks[sock - 1] == DM_DIALECT_NATIVE);
-    client->envelopes += envelope;
-    client->answers += !envelope;
-}
-
-static void hang_up(void *self, uint32_t sock, int code, struct dm_slice reason)
-{
-    struct client *client = &((struct world *)self)->clients[sock - 1];
-    DM_CHECK(client->number && dm_close_code_valid((unsigned)code) && reason.len <= 123);
-    client->number = 0;
-}
-
-static uint64_t unsent(void *self, uint32_t sock)
-{
-    (void)self, (void)sock;
-    return 0;
-}
-
-static void resume(void *self, uint32_t sock)
-{
-    ((struct world *)self)->clients[sock - 1].resumed = true;
-}
-
-/* --- the store --- */
-
-static char *copy_of(const struct dm_store_op *op, struct dm_store_text text)
-{
-    struct dm_slice slice = dm_store_op_text(op, text);
-    return dm_strndup(slice.at, slice.len);
-}
-
-/* `id` may be the row's own. */
-static void forget_row(struct world *world, const struct dm_uuid *id)
-{
-    for (uint32_t i = 0; i < world->row_count; i++) {
-        struct row *row = &world->rows[i];
-        if (!dm_uuid_eq(&row->id, id))
-            continue;
-        free(row->dialect);
-        free(row->filters);
-        free(row->attachment);
-        *row = world->rows[--world->row_count];
-        return;
-    }
-}
-
-static void put_row(struct world *world, const struct dm_store_op *op,
-                    const struct dm_store_session *from)
-{
-    forget_row(world, &from->id);
-    DM_CHECK(world->row_count < DM_COUNT(world->rows));
-    world->rows[world->row_count++] =
-        (struct row){from->id, copy_of(op, from->dialect), copy_of(op, from->filters),
-                     copy_of(op, from->attachment)};
-}
-
-/* Of the session, of the envelope, or where both are given the one pair. */
-static void forget_pending(struct world *world, const struct dm_uuid *session,
-                           const struct dm_uuid *envelope)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < world->pending_count; i++) {
-        struct dm_store_pending pair = world->pending[i];
-        if ((session && !dm_uuid_eq(&pair.session_id, session)) ||
-            (envelope && !dm_uuid_eq(&pair.envelope_id, envelope)))
-            world->pending[kept++] = pair;
-    }
-    world->pending_count = kept;
-}
-
-static void put_pending(struct world *world, const struct dm_store_pending *pair)
-{
-    for (uint32_t i = 0; i < world->pending_count; i++)
-        if (dm_uuid_eq(&world->pending[i].session_id, &pair->session_id) &&
-            dm_uuid_eq(&world->pending[i].envelope_id, &pair->envelope_id))
-            return;
-    DM_CHECK(world->pending_count < DM_COUNT(world->pending));
-    world->pending[world->pending_count++] = *pair;
-}
-
-static void load(const struct world *world, struct dm_store_op *op)
-{
-    for (uint32_t i = 0; i < world->row_count; i++) {
-        const struct row *row = &world->rows[i];
-        dm_store_op_add_session(op, &row->id, dm_slice_of(row->dialect), dm_slice_of(row->filters),
-                                dm_slice_of(row->attachment));
-    }
-    for (uint32_t i = 0; i < world->pending_count; i++)
-        dm_store_op_add_pending(op, &world->pending[i].envelope_id, &world->pending[i].session_id);
-}
-
-/* What ends or drops a session need not be kept: no client brings a secret. */
-static void carry_out(struct world *world, struct dm_store_op *op)
-{
-    switch (op->kind) {
-    case DM_STORE_LOAD_USER:
-        load(world, op);
-        return;
-    case DM_STORE_SAVE_USER:
-    case DM_STORE_OPEN_SESSION:
-    case DM_STORE_REOPEN_SESSION:
-        for (uint32_t i = 0; i < op->session_count; i++)
-            put_row(world, op, &op->sessions[i]);
-        for (uint32_t i = 0; i < op->pending_count; i++)
-            put_pending(world, &op->pending[i]);
-        return;
-    case DM_STORE_FORGET_SESSION:
-        forget_row(world, &op->session_id);
-        forget_pending(world, &op->session_id, NULL);
-        return;
-    case DM_STORE_FORGET_PENDING:
-        forget_pending(world, &op->session_id, &op->envelope_id);
-        return;
-    case DM_STORE_FORGET_ENVELOPE:
-        forget_pending(world, NULL, &op->envelope_id);
-        return;
-    default:
-        return;
-    }
-}
-
-/* --- the world --- */
-
-/* What the store has comes back, and what follows from it too. */
-static void settle(struct world *world)
-{
-    struct dm_store_op *op;
-    while ((op = world->ops) != NULL) {
-        world->ops = op->next;
-        if (!world->ops)
-            world->ops_end = &world->ops;
-        carry_out(world, op);
-        op->err = op->publish || op->page ? DM_ERR_UNAVAILABLE : DM_OK; /* it records none */
-        op->mail.run(&op->mail, world->shard);
-    }
-    (void)dm_shard_tick(world->shard);
-    dm_shard_end_turn(world->shard);
-}
-
-static void pass(struct world *world, uint64_t ms)
-{
-    for (uint64_t end = world->now + ms; world->now < end; world->now += 250)
-        settle(world);
-}
-
-static void admitted(struct dm_admission *admission, struct dm_shard *here)
-{
-    (void)here;
-    DM_CHECK(admission->err == DM_OK && !admission->resumed);
-    DM_CONTAINER(admission, struct client, admission)->admitted = true;
-}
-
-static void open_session(struct world *world, uint32_t at)
-{
-    struct client *client = &world->clients[at];
-    *client = (struct client){.admission = {.dialect = speaks[at], .user_len = USER_LEN}};
-    client->admission.done = admitted;
-    client->admission.user_id[0] = user.at[0];
-    fill(world, client->admission.next_resume, sizeof client->admission.next_resume);
-    memset(client->admission.next_secret, 'x', sizeof client->admission.next_secret);
-    dm_session_admit(world->shard, &client->admission);
-    settle(world);
-    DM_CHECK(client->admitted);
-    client->number = dm_session_open(world->shard, &client->admission, at + 1);
-    DM_CHECK(client->number);
-    dm_admission_dispose(&client->admission);
-    settle(world);
-    DM_CHECK(client->answers == (speaks[at] == DM_DIALECT_NATIVE)); /* its welcome */
-}
-
-static void close_session(struct world *world, uint32_t at, bool goodbye)
-{
-    if (world->clients[at].number)
-        dm_session_closed(world->shard, world->clients[at].number, goodbye);
-    world->clients[at].number = 0;
-    settle(world);
-}
-
-static struct world *make_world(void)
-{
-    struct world *world = DM_NEW(struct world);
-    struct dm_shard_options options = {
-        .shards = 1,
-        .hibernate_after_ms = 1500,
-        .resume_window_ms = 5000,
-        .limits = {.max_connections_per_user = 100,
-                   .max_filters_per_session = 60,
-                   .max_attachment = 64,
-                   .max_awake = 100},
-    };
-    struct dm_shard_ports ports = {
-        .clock = {world, mono_ms, wall_ms},
-        .rand = {world, fill},
-        .store = {.self = world, .submit = submit},
-        .sink = {world, send, hang_up, unsent, resume},
-        .verify = {world, verify},
-        .post = {.self = world, .send = post},
-    };
-    world->metrics = DM_NEW(struct dm_metrics);
-    world->now = 1000;
-    world->ops_end = &world->ops;
-    world->shard = dm_shard_create(&options, &ports, world->metrics);
-    for (uint32_t at = 0; at < CLIENTS; at++)
-        open_session(world, at);
-    return world;
-}
-
-static void end_world(struct world *world)
-{
-    pass(world, DM_TIMEOUT_MS_MAX + 1000);
-    for (uint32_t i = 0; i < world->publish_count; i++) {
-        DM_CHECK(world->publishes[i]->answered);
-        dm_envelope_release(world->publishes[i]->publish.envelope);
-        dm_buf_dispose(&world->publishes[i]->publish.results);
-        free(world->publishes[i]);
-    }
-    dm_shard_verify(world->shard);
-    for (uint32_t at = 0; at < CLIENTS; at++)
-        close_session(world, at, true);
-    dm_shard_verify(world->shard);
-    DM_CHECK(dm_shard_busy(world->shard) == 0);
-    dm_shard_destroy(&world->shard);
-    while (world->row_count)
-        forget_row(world, &world->rows[0].id);
-    free(world->metrics);
-    free(world);
-}
-
-/* --- events --- */
-
-static void say(struct world *world, uint32_t at, bool binary, struct dm_slice message)
-{
-    struct client *client = &world->clients[at];
-    uint32_t answers = client->answers;
-    if (!client->number || !(binary || dm_utf8_valid(message)))
-        return;
-    while (client->number) {
-        enum dm_session_answer answer =
-            dm_session_message(world->shard, client->number, binary, message);
-        if (answer == DM_SESSION_TAKEN)
-            break;
-        DM_CHECK(answer == DM_SESSION_HOLD);
-        client->resumed = false;
-        settle(world);
-        DM_CHECK(client->resumed || !client->number);
-    }
-    settle(world);
-    DM_CHECK(client->answers - answers <= 1);
-}
+/* --- publishes --- */
 
 static void published(struct dm_publish *publish, struct dm_shard *here)
 {
     struct publishing *publishing = DM_CONTAINER(publish, struct publishing, publish);
     struct dm_buf all = DM_BUF_INIT;
     (void)here;
-    DM_CHECK(!publishing->answered && publish->err == DM_OK);
+    DM_CHECK(!publishing->answered);
+    DM_CHECK(publish->err == DM_OK || (publish->err == DM_ERR_UNAVAILABLE && publish->channel.at));
     DM_CHECK(publish->delivered <= CLIENTS && publish->result_count <= publish->client_count);
     dm_buf_printf(&all, "[%.*s]", (int)publish->results.len, dm_buf_text(&publish->results));
     DM_CHECK(dm_json_valid(dm_buf_slice(&all)));
@@ -378,52 +41,294 @@ static void published(struct dm_publish *publish, struct dm_shard *here)
 }
 
 /* The nth has n in its id, so that an input can acknowledge it. */
-static void publish(struct world *world, struct dm_slice payload)
+static struct dm_publish *publish(struct world *world, struct dm_slice channel,
+                                  struct dm_slice payload)
 {
     struct publishing *publishing = DM_NEW(struct publishing);
     const struct dm_envelope_draft draft = {
         .id = {{[6] = 0x70, [8] = 0x80, [15] = (uint8_t)world->publish_count}},
         .ts = wall_ms(world),
         .type = DM_SLICE("message"),
+        .channel = channel,
         .payload = dm_json_valid(payload) ? payload : DM_NO_SLICE,
     };
     publishing->publish = (struct dm_publish){
         .envelope = dm_envelope_create(&draft),
-        .targets = &user,
-        .target_count = 1,
-        .timeout_ms = 3000,
+        .targets = users,
+        .target_count = channel.at ? 0 : DM_COUNT(users),
+        .timeout_ms = payload.len ? 3000 : 0,
         .done = published,
     };
+    publishing->publish.channel = publishing->publish.envelope->channel;
     world->publishes[world->publish_count++] = publishing;
     dm_publish(world->shard, &publishing->publish);
+    return &publishing->publish;
+}
+
+/* Where nothing is on its way a channel's members are those that the store has. */
+static void check_members(struct world *world, struct dm_slice channel)
+{
+    const struct dm_publish *sent;
+    if (world->slow || world->store.failing)
+        return;
+    sent = publish(world, channel, DM_NO_SLICE);
     settle(world);
+    DM_CHECK(sent->err == DM_OK && sent->members == members_of(&world->store.rows, channel));
+}
+
+/* --- calls --- */
+
+struct asked {
+    struct world *world;
+    union {
+        struct dm_membership_call membership;
+        struct dm_members_call members;
+        struct dm_presence_call presence;
+        struct dm_channel_end end;
+        struct dm_user_call user;
+    };
+};
+
+static struct asked *ask(struct world *world)
+{
+    struct asked *asked = DM_NEW(struct asked);
+    asked->world = world;
+    world->open_calls++;
+    return asked;
+}
+
+static void answered(struct asked *asked, int err)
+{
+    DM_CHECK(err == DM_OK || err == DM_ERR_UNAVAILABLE || err == DM_ERR_COMMIT_UNKNOWN ||
+             err == DM_ERR_TOO_MANY_CHANNELS);
+    asked->world->open_calls--;
+    free(asked);
+}
+
+static void changed(struct dm_membership_call *call, struct dm_shard *here)
+{
+    (void)here;
+    answered(DM_CONTAINER(call, struct asked, membership), call->err);
+}
+
+static void check_page(struct dm_buf *rows, struct dm_buf *last)
+{
+    struct dm_buf all = DM_BUF_INIT;
+    dm_buf_printf(&all, "[%.*s]", (int)rows->len, dm_buf_text(rows));
+    DM_CHECK(dm_json_valid(dm_buf_slice(&all)) && (!last->len || rows->len));
+    dm_buf_dispose(&all);
+    dm_buf_dispose(rows);
+    dm_buf_dispose(last);
+}
+
+static void listed(struct dm_members_call *call, struct dm_shard *here)
+{
+    (void)here;
+    check_page(&call->names, &call->last);
+    answered(DM_CONTAINER(call, struct asked, members), call->err);
+}
+
+static void told(struct dm_presence_call *call, struct dm_shard *here)
+{
+    (void)here;
+    check_page(&call->members, &call->last);
+    answered(DM_CONTAINER(call, struct asked, presence), call->err);
+}
+
+static void ended(struct dm_channel_end *end, struct dm_shard *here)
+{
+    (void)here;
+    answered(DM_CONTAINER(end, struct asked, end), end->err);
+}
+
+static void user_asked(struct dm_user_call *call, struct dm_shard *here)
+{
+    (void)here;
+    answered(DM_CONTAINER(call, struct asked, user), call->err);
+}
+
+static void change(struct world *world, enum dm_membership_change how, struct dm_slice user,
+                   struct dm_slice channel)
+{
+    struct asked *asked = ask(world);
+    asked->membership = (struct dm_membership_call){
+        .change = how, .channel = channel, .user_id = user, .done = changed};
+    dm_membership_ask(world->shard, &asked->membership);
+}
+
+static void list(struct world *world, bool members, struct dm_slice channel, uint32_t limit)
+{
+    struct asked *asked = ask(world);
+    struct dm_slice after = limit > 3 ? users[limit % DM_COUNT(users)] : DM_NO_SLICE;
+    if (members) {
+        asked->members = (struct dm_members_call){
+            .channel = channel, .after = after, .limit = limit, .done = listed};
+        dm_members_ask(world->shard, &asked->members);
+    } else {
+        asked->presence = (struct dm_presence_call){
+            .channel = channel, .after = after, .limit = limit, .done = told};
+        dm_presence_ask(world->shard, &asked->presence);
+    }
+}
+
+static void end_channel(struct world *world, struct dm_slice channel)
+{
+    struct asked *asked = ask(world);
+    asked->end = (struct dm_channel_end){.channel = channel, .done = ended};
+    dm_channel_end(world->shard, &asked->end);
+}
+
+static void ask_user(struct world *world, enum dm_user_question question, struct dm_slice user)
+{
+    struct asked *asked = ask(world);
+    asked->user = (struct dm_user_call){
+        .question = question, .user_id = user, .reason = DM_SLICE("why"), .done = user_asked};
+    dm_user_ask(world->shard, &asked->user);
+}
+
+/* --- its end --- */
+
+/* All is quiet: nobody is held, all is answered. */
+static void check_quiet(struct world *world)
+{
+    pass(world, DM_TIMEOUT_MS_MAX + 1000, 5000);
+    for (uint32_t at = 0; at < CLIENTS; at++) {
+        const struct client *client = &world->clients[at];
+        DM_CHECK(!client->inbox && !client->admitting);
+        DM_CHECK(!client->number || client->told == client->wanted);
+    }
+    DM_CHECK(world->open_calls == 0);
+}
+
+static void end_world(struct world *world)
+{
+    world->slow = false;
+    world->store.failing = DM_OK;
+    for (settle(world); world->question_count; settle(world))
+        decide(world, DM_OK);
+    for (uint32_t i = 0; i < DM_COUNT(channels); i++)
+        check_members(world, channels[i]);
+    check_quiet(world);
+    for (uint32_t at = 0; at < CLIENTS; at++) {
+        close_session(world, &world->clients[at], true);
+        settle(world);
+    }
+    pass(world, 1000, 250);
+    DM_CHECK(dm_shard_busy(world->shard) == 0);
+    for (uint32_t i = 0; i < world->publish_count; i++) {
+        DM_CHECK(world->publishes[i]->answered);
+        dm_publish_dispose(&world->publishes[i]->publish);
+        free(world->publishes[i]);
+    }
+    dm_shard_destroy(&world->shard);
+    store_dispose(&world->store);
+    free(world->metrics);
+    free(world);
+}
+
+/* --- events --- */
+
+static void say(struct world *world, uint32_t at, bool binary, struct dm_slice text)
+{
+    struct client *client = &world->clients[at];
+    struct message **end = &client->inbox;
+    if (!client->number || !(binary || dm_utf8_valid(text)))
+        return;
+    while (*end)
+        end = &(*end)->next;
+    *end = DM_NEW(struct message);
+    **end = (struct message){.binary = binary,
+                             .text = dm_slice(dm_memdup(text.at, text.len), text.len)};
+}
+
+static uint32_t digit(struct dm_slice text, size_t at, uint32_t below)
+{
+    return at < text.len ? (uint8_t)(text.at[at] - '0') % below : 0;
+}
+
+static void happen_to_client(struct world *world, char what, struct dm_slice rest)
+{
+    bool by_letter = what == 'x' || what == 'y';
+    uint32_t at = by_letter ? what == 'y' : digit(rest, 0, CLIENTS);
+    struct client *client = &world->clients[at];
+    bool goodbye = by_letter ? rest.len & 1 : rest.len > 1 && rest.at[1] == 'g';
+    if (what != 'Z')
+        close_session(world, client, goodbye);
+    admit(world, at, what == 'z' || what == 'Z');
+}
+
+static void happen_to_channel(struct world *world, char what, struct dm_slice rest)
+{
+    struct dm_slice user = users[digit(rest, 0, DM_COUNT(users))];
+    struct dm_slice channel = channels[digit(rest, 1, DM_COUNT(channels))];
+    struct dm_slice first = channels[digit(rest, 0, DM_COUNT(channels))];
+    if (what == 's' && rest.len > 1)
+        (void)publish(world, first, dm_slice_from(rest, 1));
+    else if (what == 's')
+        check_members(world, first);
+    else if (what == 'j')
+        change(world, DM_MEMBERSHIP_JOIN, user, channel);
+    else if (what == 'q')
+        change(world, DM_MEMBERSHIP_LEAVE, user, channel);
+    else if (what == 'e')
+        change(world, DM_MEMBERSHIP_EXPEL, user, channel);
+    else if (what == 'f')
+        end_channel(world, first);
+    else
+        list(world, what == 'm', first, 1 + digit(rest, 1, 9));
+}
+
+static void happen_to_store(struct world *world, char what, struct dm_slice rest)
+{
+    uint32_t how = digit(rest, 0, 4);
+    if (what == 'W' || what == 'w') {
+        world->slow = what == 'W';
+    } else if (what == 'i' || what == 'r') {
+        struct fake_store *store = &world->store;
+        (void)store_step(store, what == 'i' ? &store->writes : &store->reads, world->shard);
+    } else {
+        world->store.failing = how & 1 ? DM_ERR_COMMIT_UNKNOWN : DM_ERR_UNAVAILABLE;
+        world->store.half = how & 2;
+    }
+}
+
+static void sockets_arrive(struct world *world)
+{
+    for (uint32_t at = 0; at < CLIENTS; at++)
+        if (world->clients[at].admitted)
+            arrive(world, at);
 }
 
 static void happen(struct world *world, char what, struct dm_slice rest)
 {
-    switch (what) {
-    case 'h':
-    case 'H':
+    if (what >= '0' && what < '0' + CLIENTS)
+        say(world, (uint32_t)(what - '0'), false, rest);
+    else if (what == 'h' || what == 'H')
         say(world, 0, what == 'H', rest);
-        return;
-    case 'n':
-    case 'N':
+    else if (what == 'n' || what == 'N')
         say(world, 1, what == 'N', rest);
-        return;
-    case 'p':
-        publish(world, rest);
-        return;
-    case 't':
-        pass(world, 1000);
-        return;
-    case 'x':
-    case 'y':
-        close_session(world, what == 'y', rest.len & 1);
-        open_session(world, what == 'y');
-        return;
-    default:
-        return;
-    }
+    else if (what == 'b')
+        say(world, digit(rest, 0, CLIENTS), true, dm_slice_from(rest, rest.len > 0));
+    else if (what == 'p')
+        (void)publish(world, DM_NO_SLICE, rest);
+    else if (what == 't')
+        pass(world, 1000, 250);
+    else if (what == 'o')
+        sockets_arrive(world);
+    else if (what == 'd')
+        decide(world, !rest.len           ? DM_OK
+                      : rest.at[0] == 'n' ? DM_ERR_FORBIDDEN
+                                          : DM_ERR_HOOK_UNAVAILABLE);
+    else if (what == 'k' || what == 'K')
+        ask_user(world, what == 'k' ? DM_USER_DISCONNECT : DM_USER_FORGET,
+                 users[digit(rest, 0, DM_COUNT(users))]);
+    else if (strchr("xyczZ", what))
+        happen_to_client(world, what, rest);
+    else if (strchr("sjqeflm", what))
+        happen_to_channel(world, what, rest);
+    else if (strchr("WwirF", what))
+        happen_to_store(world, what, rest);
+    settle(world);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

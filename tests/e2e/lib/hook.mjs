@@ -79,6 +79,11 @@ export class Hook {
     for (const response of this.held.splice(0)) this.#reply(response, answer);
   }
 
+  /** What it was asked, as it was said. */
+  get questions() {
+    return this.calls.map(({ text }) => JSON.parse(text));
+  }
+
   /** Lets the cookies in that name a user: "session=zoe". */
   knowCookies(more = {}) {
     this.answer = ({ headers }) => {
@@ -97,4 +102,14 @@ export async function serveWithHook(t, settings = {}, options = {}) {
   const dm = await serve(t, { auth_url: hook.url, ...settings }, { ...env, ...options.env });
   dm.secrets.push(HOOK_SECRET);
   return { dm, hook };
+}
+
+/** A server with an authorize hook, and where `auth` is asked for with an auth hook besides. */
+export async function serveWithAuthorize(t, settings = {}, { auth: withAuth = false, ...options } = {}) {
+  const hook = await Hook.start(t, options);
+  const auth = withAuth ? await Hook.start(t) : undefined;
+  const urls = { authorize_url: hook.url, ...(auth && { auth_url: auth.url }) };
+  const dm = await serve(t, { ...urls, ...settings }, { ...env, ...options.env });
+  dm.secrets.push(HOOK_SECRET);
+  return { dm, hook, auth };
 }
