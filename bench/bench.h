@@ -23,5 +23,6 @@ enum dm_bench_end dm_bench_durable(const struct dm_bench_options *options);
 enum dm_bench_end dm_bench_wake(const struct dm_bench_options *options);
 enum dm_bench_end dm_bench_restart(const struct dm_bench_options *options);
 enum dm_bench_end dm_bench_channel(const struct dm_bench_options *options);
+enum dm_bench_end dm_bench_join(const struct dm_bench_options *options);
 
 #endif

@@ -19,10 +19,10 @@ enum { BENCH_SECONDS = 600, SOCKETS_MAX = 18000, SPARE_FILES = 200 };
 static const struct bench {
     const char *name;
     enum dm_bench_end (*run)(const struct dm_bench_options *);
-} benches[] = {{"idle", dm_bench_idle},      {"fanout", dm_bench_fanout},
-               {"ack", dm_bench_ack},        {"durable", dm_bench_durable},
-               {"wake", dm_bench_wake},      {"restart", dm_bench_restart},
-               {"channel", dm_bench_channel}};
+} benches[] = {{"idle", dm_bench_idle},       {"fanout", dm_bench_fanout},
+               {"ack", dm_bench_ack},         {"durable", dm_bench_durable},
+               {"wake", dm_bench_wake},       {"restart", dm_bench_restart},
+               {"channel", dm_bench_channel}, {"join", dm_bench_join}};
 
 static const char usage[] =
     "usage: dm-bench [options] BUILD-FOLDER [name...]\n"
