@@ -24,5 +24,7 @@ enum dm_bench_end dm_bench_wake(const struct dm_bench_options *options);
 enum dm_bench_end dm_bench_restart(const struct dm_bench_options *options);
 enum dm_bench_end dm_bench_channel(const struct dm_bench_options *options);
 enum dm_bench_end dm_bench_join(const struct dm_bench_options *options);
+enum dm_bench_end dm_bench_channel_wake(const struct dm_bench_options *options);
+enum dm_bench_end dm_bench_channel_memory(const struct dm_bench_options *options);
 
 #endif

@@ -233,7 +233,7 @@ static void look_around(struct bench *bench)
         const char *missing = dm_peer_missing(peer);
         bench->is_here[NCHAN + (int)peer] = missing == NULL;
         if (missing)
-            printf("%-7s without %s, which is not installed (%s)\n", "channel", dm_peer_name(peer),
+            printf("%-14s without %s, which is not installed (%s)\n", "channel", dm_peer_name(peer),
                    missing);
     }
 }

@@ -21,6 +21,7 @@ struct dm_plan {
 
     /* What is posted where instead, to all sessions rather than one user's; NULL: a publish. */
     const char *path, *body;
+    bool unchecked; /* to some sessions only: that each got its frames is not looked at */
 
     /* One publisher, who posts after the last frame of the one before, and the time until that
      * frame; NULL: as soon as the one before is answered. */
