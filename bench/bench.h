@@ -10,7 +10,7 @@
 struct dm_bench_options {
     struct dm_target_place place;
     unsigned runs;     /* of each load, server and floor in turn */
-    unsigned sessions; /* of `idle`, `wake` and `restart` */
+    unsigned sessions; /* of all benches with many */
     bool strict;       /* a missed figure is a failure */
 };
 

@@ -32,9 +32,10 @@ static const struct bench {
 
 static const char usage[] =
     "usage: dm-bench [options] BUILD-FOLDER [name...]\n"
-    "  the names: idle fanout ack durable wake restart; none: all of them\n"
+    "  the names: idle fanout ack durable wake restart channel join channel-wake\n"
+    "  channel-memory; none: all of them\n"
     "  --runs N      of the server and the floor each, in turn (5)\n"
-    "  --sessions N  of idle, wake and restart (18000)\n"
+    "  --sessions N  of idle, wake, restart, channel and channel-memory (18000)\n"
     "  --shards N    the server's (its default)\n"
     "  --strict      exit with 1 if a figure is missed\n"
     "  --server P    the server's program (BUILD-FOLDER/dormouse)\n"
