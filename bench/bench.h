@@ -10,7 +10,7 @@
 struct dm_bench_options {
     struct dm_target_place place;
     unsigned runs;     /* of each load, server and floor in turn */
-    unsigned sessions; /* of `idle`, `wake` and `restart` */
+    unsigned sessions; /* of all benches with many */
     bool strict;       /* a missed figure is a failure */
 };
 
@@ -22,5 +22,9 @@ enum dm_bench_end dm_bench_ack(const struct dm_bench_options *options);
 enum dm_bench_end dm_bench_durable(const struct dm_bench_options *options);
 enum dm_bench_end dm_bench_wake(const struct dm_bench_options *options);
 enum dm_bench_end dm_bench_restart(const struct dm_bench_options *options);
+enum dm_bench_end dm_bench_channel(const struct dm_bench_options *options);
+enum dm_bench_end dm_bench_join(const struct dm_bench_options *options);
+enum dm_bench_end dm_bench_channel_wake(const struct dm_bench_options *options);
+enum dm_bench_end dm_bench_channel_memory(const struct dm_bench_options *options);
 
 #endif

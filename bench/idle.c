@@ -8,23 +8,18 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "bench.h"
+#include "lib/asleep.h"
 #include "lib/load.h"
 #include "lib/memory.h"
 #include "lib/report.h"
-#include "lib/scrape.h"
 #include "lib/stats.h"
 
 enum {
     ASKED_BYTES = 160,
-    ASLEEP_MS = 15000,
-    STEADY_MS = 2000,
     EARLY_PART = 4, /* so many of the sessions come first: what there is once is paid by then */
-    SETTLE_MS = 10000,
-    STEADY_BYTES = 65536,
     CHECKED = 50
 };
 
@@ -49,25 +44,6 @@ static int say(const struct dm_load *load)
     return -1;
 }
 
-/* Until every session's subscribe is handled and every user sleeps again. */
-static int wait_asleep(struct dm_load *load, uint32_t count)
-{
-    uint64_t deadline = dm_clock_mono_ms() + ASLEEP_MS;
-    double asleep = 0, frames = 0;
-    while (dm_clock_mono_ms() < deadline) {
-        frames = dm_scrape(load->target, "dormouse_frames_received_total", "");
-        asleep = dm_scrape(load->target, "dormouse_objects", "state=\"asleep\"");
-        if (asleep >= count && frames >= count)
-            return 0;
-        if (dm_load_turn(load, 0) != 0)
-            return -1;
-        usleep(50000);
-    }
-    dm_load_fail(load, "%.0f of %u users asleep in time, %.0f subscribes handled", asleep, count,
-                 frames);
-    return -1;
-}
-
 /* Connected and filtered for certain: a publish to random users reaches each. */
 static int check_alive(struct dm_load *load, struct run *run)
 {
@@ -83,41 +59,22 @@ static int check_alive(struct dm_load *load, struct run *run)
     return err;
 }
 
-/* Idle means idle: reads the memory once it has stood still for a while, so that what a server
- * gives back a little after a burst is not counted as a session's. */
-static int settle(pid_t pid, struct dm_memory *memory)
-{
-    uint64_t now = dm_clock_mono_ms(), steady_since = now, deadline = now + SETTLE_MS;
-    uint64_t steady_at = 0;
-    for (; now < deadline && now < steady_since + STEADY_MS; now = dm_clock_mono_ms()) {
-        if (dm_memory_read(pid, memory) != 0)
-            return -1;
-        uint64_t moved =
-            memory->rss > steady_at ? memory->rss - steady_at : steady_at - memory->rss;
-        if (moved > STEADY_BYTES) {
-            steady_at = memory->rss;
-            steady_since = now;
-        }
-        usleep(100000);
-    }
-    return 0;
-}
-
 static int measure(struct dm_target *target, struct dm_load *load, struct run *run)
 {
     uint32_t all = load->session_count, early = all / EARLY_PART;
     if (dm_memory_read(target->child.pid, &run->before) != 0 ||
-        dm_load_connect_to(load, early) != 0 || (!target->floor && wait_asleep(load, early) != 0) ||
-        settle(target->child.pid, &run->early) != 0)
+        dm_load_connect_to(load, early) != 0 ||
+        (!target->floor && dm_load_wait_asleep(load, early) != 0) ||
+        dm_memory_settle(target->child.pid, &run->early) != 0)
         return -1;
     uint64_t start = dm_clock_mono_ms();
     if (dm_load_connect(load) != 0)
         return -1;
     run->connect_ms = dm_clock_mono_ms() - start;
-    if (!target->floor && wait_asleep(load, all) != 0)
+    if (!target->floor && dm_load_wait_asleep(load, all) != 0)
         return -1;
     run->asleep_ms = dm_clock_mono_ms() - start;
-    if (settle(target->child.pid, &run->after) != 0)
+    if (dm_memory_settle(target->child.pid, &run->after) != 0)
         return -1;
     run->settled_ms = dm_clock_mono_ms() - start;
     run->bytes = ((double)run->after.rss - (double)run->before.rss) / load->session_count;

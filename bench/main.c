@@ -19,15 +19,23 @@ enum { BENCH_SECONDS = 600, SOCKETS_MAX = 18000, SPARE_FILES = 200 };
 static const struct bench {
     const char *name;
     enum dm_bench_end (*run)(const struct dm_bench_options *);
-} benches[] = {{"idle", dm_bench_idle}, {"fanout", dm_bench_fanout},
-               {"ack", dm_bench_ack},   {"durable", dm_bench_durable},
-               {"wake", dm_bench_wake}, {"restart", dm_bench_restart}};
+} benches[] = {{"idle", dm_bench_idle},
+               {"fanout", dm_bench_fanout},
+               {"ack", dm_bench_ack},
+               {"durable", dm_bench_durable},
+               {"wake", dm_bench_wake},
+               {"restart", dm_bench_restart},
+               {"channel", dm_bench_channel},
+               {"join", dm_bench_join},
+               {"channel-wake", dm_bench_channel_wake},
+               {"channel-memory", dm_bench_channel_memory}};
 
 static const char usage[] =
     "usage: dm-bench [options] BUILD-FOLDER [name...]\n"
-    "  the names: idle fanout ack durable wake restart; none: all of them\n"
+    "  the names: idle fanout ack durable wake restart channel join channel-wake\n"
+    "  channel-memory; none: all of them\n"
     "  --runs N      of the server and the floor each, in turn (5)\n"
-    "  --sessions N  of idle, wake and restart (18000)\n"
+    "  --sessions N  of idle, wake, restart, channel and channel-memory (18000)\n"
     "  --shards N    the server's (its default)\n"
     "  --strict      exit with 1 if a figure is missed\n"
     "  --server P    the server's program (BUILD-FOLDER/dormouse)\n"
@@ -128,7 +136,7 @@ static int run_benches(const struct dm_bench_options *options, int count, char *
     bool missed = false, failed = false;
     if (options->place.floors_alone)
         printf("Floors alone: what is called the server below is the floor as well.\n");
-    printf("%-7s %-46s %10s %10s\n", "bench", "figure (medians)", "asked", "reached");
+    printf("%-14s %-46s %10s %10s\n", "bench", "figure (medians)", "asked", "reached");
     for (size_t i = 0; i < DM_COUNT(benches); i++) {
         if (!is_named(benches[i].name, count, names))
             continue;

@@ -80,11 +80,19 @@ need_node() {
     done
 }
 
+# The servers that `channel` is measured beside: those that are there. nginx is
+# left to who wants it, as its package starts a server.
+want_peers() {
+    if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1; then
+        npm_install "$root/bench/peers"
+    fi
+}
+
 # npm ci, where the installed packages are not those of the lock file.
 npm_install() {
     stamp=$1/node_modules/.lock-installed
     cmp -s "$1/package-lock.json" "$stamp" && return 0
-    say "installing by npm what tests/$(basename "$1") needs"
+    say "installing by npm what ${1#"$root/"} needs"
     (cd "$1" && npm ci --silent --no-audit --no-fund) || die "npm ci failed in $1"
     cp "$1/package-lock.json" "$stamp"
 }

@@ -1,13 +1,18 @@
 /*
- * dm-bench-rows DATABASE SESSIONS ATTACHMENT-BYTES ROWS A-COMMIT: the least that SQLite
- * must do for the rows that the server writes. One thread, and the same upsert
- * of all sessions in the database in turn, A-COMMIT of them in a transaction;
- * WAL, synchronous=FULL, checkpoints as SQLite does them by itself. Prints
- * microseconds in all and of CPU, p50 and p99 of a row (from its transaction's begin to
- * the end of its commit), and how many checkpoints that took.
+ * dm-bench-rows attach DATABASE SESSIONS ATTACHMENT-BYTES ROWS A-COMMIT
+ * dm-bench-rows join DATABASE USERS FIRST-CHANNEL ROWS A-COMMIT
+ *
+ * The least that SQLite must do for the rows that the server writes: the same
+ * upsert of all sessions in the database in turn, or each of so many of their
+ * users in turn in one more channel. One thread, A-COMMIT rows in a
+ * transaction; WAL, synchronous=FULL, checkpoints as SQLite does them by
+ * itself. Prints microseconds in all and of CPU, p50 and p99 of a row (from
+ * its transaction's begin to the end of its commit), and how many checkpoints
+ * that took.
  */
 #include <signal.h>
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -15,6 +20,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "lib/members.h"
 #include "lib/rows.h"
 #include "lib/session.h"
 #include "lib/stats.h"
@@ -31,7 +37,8 @@ struct loop {
     sqlite3_stmt *begin, *save, *commit;
     struct row *rows;
     uint32_t count, written, checkpoints;
-    size_t attachment_len;
+    void (*write_next)(struct loop *loop);
+    uint32_t option; /* an attachment's bytes; or the first channel */
     struct dm_buf attachment;
 };
 
@@ -103,19 +110,13 @@ static void open_database(struct loop *loop, const char *path, int sessions)
     read_rows(loop, sessions);
     loop->begin = prepare(loop, "BEGIN IMMEDIATE");
     loop->commit = prepare(loop, "COMMIT");
-    loop->save = prepare(
-        loop, "INSERT INTO session (id, slot, user_id, dialect, filters, attachment)"
-              " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
-              " ON CONFLICT (id) DO UPDATE SET slot = excluded.slot, user_id = excluded.user_id,"
-              " dialect = excluded.dialect, filters = excluded.filters,"
-              " attachment = excluded.attachment");
 }
 
 static void save_next(struct loop *loop)
 {
     const struct row *row = &loop->rows[loop->written % loop->count];
     dm_buf_clear(&loop->attachment);
-    dm_rows_attachment(&loop->attachment, loop->attachment_len, loop->written++);
+    dm_rows_attachment(&loop->attachment, loop->option, loop->written++);
     sqlite3_bind_blob(loop->save, 1, row->id, sizeof row->id, SQLITE_STATIC);
     sqlite3_bind_int(loop->save, 2, row->slot);
     sqlite3_bind_text(loop->save, 3, row->user, -1, SQLITE_STATIC);
@@ -124,6 +125,31 @@ static void save_next(struct loop *loop)
     sqlite3_bind_text(loop->save, 6, loop->attachment.bytes, (int)loop->attachment.len,
                       SQLITE_STATIC);
     run(loop, loop->save);
+}
+
+static void join_next(struct loop *loop)
+{
+    const struct row *row = &loop->rows[loop->written % loop->count];
+    char channel[DM_CHANNEL_NAME_LEN + 1];
+    dm_channel_name(loop->option + loop->written++ / loop->count, channel);
+    sqlite3_bind_text(loop->save, 1, channel, -1, SQLITE_STATIC);
+    sqlite3_bind_int(loop->save, 2, row->slot);
+    sqlite3_bind_text(loop->save, 3, row->user, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(loop->save, 4, (sqlite3_int64)dm_clock_wall_ms());
+    run(loop, loop->save);
+}
+
+static void choose(struct loop *loop, bool joins)
+{
+    loop->write_next = joins ? join_next : save_next;
+    loop->save = prepare(
+        loop,
+        joins ? "INSERT INTO member (channel, slot, user_id, joined_at) VALUES (?1, ?2, ?3, ?4)"
+              : "INSERT INTO session (id, slot, user_id, dialect, filters, attachment)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+                " ON CONFLICT (id) DO UPDATE SET slot = excluded.slot, user_id = excluded.user_id,"
+                " dialect = excluded.dialect, filters = excluded.filters,"
+                " attachment = excluded.attachment");
 }
 
 static uint64_t cpu_us(void)
@@ -142,7 +168,7 @@ static void write_all(struct loop *loop, uint32_t commits, uint32_t a_commit)
         uint64_t began = dm_clock_mono_us();
         run(loop, loop->begin);
         for (uint32_t row = 0; row < a_commit; row++)
-            save_next(loop);
+            loop->write_next(loop);
         run(loop, loop->commit);
         us[i] = (uint32_t)(dm_clock_mono_us() - began);
     }
@@ -174,18 +200,22 @@ int main(int argc, char **argv)
 {
     struct loop loop = {.count = 0};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (argc != 6) {
-        fprintf(stderr, "usage: dm-bench-rows DATABASE SESSIONS ATTACHMENT-BYTES ROWS A-COMMIT\n");
+    bool joins = argc == 7 && strcmp(argv[1], "join") == 0;
+    if (argc != 7 || (!joins && strcmp(argv[1], "attach") != 0)) {
+        fprintf(stderr, "usage: dm-bench-rows attach DATABASE SESSIONS ATTACHMENT-BYTES ROWS"
+                        " A-COMMIT\n"
+                        "       dm-bench-rows join DATABASE USERS FIRST-CHANNEL ROWS A-COMMIT\n");
         return 2;
     }
-    loop.attachment_len = strtoul(argv[3], NULL, 10);
-    uint32_t rows = (uint32_t)strtoul(argv[4], NULL, 10);
-    uint32_t a_commit = (uint32_t)strtoul(argv[5], NULL, 10);
+    loop.option = (uint32_t)strtoul(argv[4], NULL, 10);
+    uint32_t rows = (uint32_t)strtoul(argv[5], NULL, 10);
+    uint32_t a_commit = (uint32_t)strtoul(argv[6], NULL, 10);
     if (!a_commit || rows < a_commit) {
         fprintf(stderr, "dm-bench-rows: there is nothing to write\n");
         return 2;
     }
-    open_database(&loop, argv[1], (int)strtol(argv[2], NULL, 10));
+    open_database(&loop, argv[2], (int)strtol(argv[3], NULL, 10));
+    choose(&loop, joins);
     write_all(&loop, rows / a_commit, a_commit);
     close_database(&loop);
     return 0;

@@ -19,10 +19,14 @@ struct dm_plan {
     const char *must_say; /* in each answer of the real server */
     uint32_t copies;      /* frames that each publish must bring: the sessions a user */
 
-    /* One publisher to one session a user: the users in this order instead of at random, each
-     * after the frame of the one before, and the time until each frame. */
-    const uint32_t *order;
+    /* What is posted where instead, to all sessions rather than one user's; NULL: a publish. */
+    const char *path, *body;
+    bool unchecked; /* to some sessions only: that each got its frames is not looked at */
+
+    /* One publisher, who posts after the last frame of the one before, and the time until that
+     * frame; NULL: as soon as the one before is answered. */
     uint32_t *frame_us;
+    const uint32_t *order; /* of the users then; NULL: at random */
 };
 
 struct dm_outcome {
@@ -42,10 +46,13 @@ struct dm_load {
     struct dm_session *sessions;
     char *input; /* what any socket brings lands here first */
     struct dm_buf scratch;
-    bool acks;    /* answer each envelope */
-    bool native;  /* the native dialect */
-    bool resumes; /* its sessions bring the secrets of dm_rows_fill */
-    bool endless; /* tokens without an end */
+    bool acks;        /* answer each envelope */
+    bool native;      /* the native dialect */
+    bool notifier;    /* the notifier's */
+    bool silent;      /* a socket is open once it is upgraded: nothing is asked of it */
+    const char *path; /* of the sockets, without its slash; NULL: the dialect's */
+    bool resumes;     /* its sessions bring the secrets of dm_rows_fill */
+    bool endless;     /* tokens without an end */
     uint64_t random;
     uint32_t next;    /* the first that has not begun to connect */
     uint32_t at_once; /* handshakes under way at most */

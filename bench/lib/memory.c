@@ -5,6 +5,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+enum { STEADY_MS = 2000, SETTLE_MS = 10000, STEADY_BYTES = 65536 };
 
 const char *dm_memory_part_name(enum dm_memory_part part)
 {
@@ -60,4 +65,22 @@ int dm_memory_read(pid_t pid, struct dm_memory *memory)
     }
     fclose(maps);
     return memory->rss ? 0 : -1;
+}
+
+int dm_memory_settle(pid_t pid, struct dm_memory *memory)
+{
+    uint64_t now = dm_clock_mono_ms(), steady_since = now, deadline = now + SETTLE_MS;
+    uint64_t steady_at = 0;
+    for (; now < deadline && now < steady_since + STEADY_MS; now = dm_clock_mono_ms()) {
+        if (dm_memory_read(pid, memory) != 0)
+            return -1;
+        uint64_t moved =
+            memory->rss > steady_at ? memory->rss - steady_at : steady_at - memory->rss;
+        if (moved > STEADY_BYTES) {
+            steady_at = memory->rss;
+            steady_since = now;
+        }
+        usleep(100000);
+    }
+    return 0;
 }

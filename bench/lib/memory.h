@@ -29,4 +29,8 @@ const char *dm_memory_part_name(enum dm_memory_part part);
 
 int dm_memory_read(pid_t pid, struct dm_memory *memory) DM_MUST_CHECK; /* 0, or -1 */
 
+/* Idle means idle: reads it once it has stood still for a while, so that what a server gives back a
+ * little after a burst is not counted as a session's. */
+int dm_memory_settle(pid_t pid, struct dm_memory *memory) DM_MUST_CHECK;
+
 #endif

@@ -23,7 +23,7 @@ static void make_payload(struct dm_buf *payload)
 
 static int say(const struct dm_load *load, const char *when)
 {
-    fprintf(stderr, "%s, %s: %s\n", load->target->floor ? "floor" : "server", when, load->failure);
+    fprintf(stderr, "%s, %s: %s\n", load->target->name, when, load->failure);
     return -1;
 }
 
@@ -71,7 +71,7 @@ static int run_one(struct dm_load *load, const struct dm_plan *plan, const char 
 {
     if (dm_load_publish(load, plan, outcome) != 0)
         return say(load, name);
-    dm_report_run(report, load->target->floor ? "floor" : "server", number);
+    dm_report_run(report, load->target->name, number);
     dm_buf_printf(&report->runs,
                   ",\"load\":\"%s\",\"publishers\":%u,\"publishes\":%u,\"deliveries\":%" PRIu64
                   ",\"cpu_ns\":%" PRIu64 ",\"wall_us\":%" PRIu64 ",\"p50_us\":%" PRIu64

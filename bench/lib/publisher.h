@@ -17,6 +17,7 @@ struct dm_burst {
     const struct dm_plan *plan;
     struct dm_publisher *publishers;
     uint32_t posted, answered, arrived;
+    uint32_t copies;        /* of the one that is on its way, where they go one by one */
     uint64_t posted_us;     /* the last one */
     uint32_t *latencies_us; /* by order of the answers */
     uint32_t *expected;     /* a user: frames that each of its sessions must get */

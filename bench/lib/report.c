@@ -83,7 +83,7 @@ static void judge(struct dm_report *report, const char *name, const char *unit, 
     bool pass = least ? reached >= asked : reached <= asked;
     char bound[32];
     snprintf(bound, sizeof bound, "%s %.2f", least ? ">=" : "<=", asked);
-    printf("%-7s %-46s %10s %10.*f  %-8s %s\n", report->bench, name, bound, places(reached),
+    printf("%-14s %-46s %10s %10.*f  %-8s %s\n", report->bench, name, bound, places(reached),
            reached, unit, pass ? "PASS" : "MISS");
     fflush(stdout);
     report->missed = report->missed || !pass;
@@ -111,7 +111,8 @@ void dm_report_least(struct dm_report *report, const char *name, const char *uni
 void dm_report_told(struct dm_report *report, const char *name, const char *unit, double reached)
 {
     bool indented = name[0] == ' ';
-    printf("%-7s %-46s %10s %10.*f  %s\n", report->bench, name, "", places(reached), reached, unit);
+    printf("%-14s %-46s %10s %10.*f  %s\n", report->bench, name, "", places(reached), reached,
+           unit);
     fflush(stdout);
     separate(&report->figures);
     dm_buf_printf(&report->figures, "{\"name\":\"%s\",\"unit\":\"%s\",\"reached\":%.6g",

@@ -1,19 +1,16 @@
 /* Filling the tables with one transaction. */
 #include "lib/rows.h"
 
-#include <fcntl.h>
 #include <openssl/sha.h>
 #include <sqlite3.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/index.h"
 #include "base/uuid.h"
+#include "lib/database.h"
 #include "lib/session.h"
 
 enum {
-    SLOTS = 4096,
     STRIDE = 611953, /* a prime: users come in no order of their names */
     OWED_STRIDE = 3,
     MINUTE_MS = 60000,
@@ -38,58 +35,21 @@ void dm_rows_attachment(struct dm_buf *out, size_t len, uint32_t number)
     out->len += len;
 }
 
-static int complain(sqlite3 *db, const char *what)
-{
-    fprintf(stderr, "rows: %s: %s\n", what, sqlite3_errmsg(db));
-    return -1;
-}
-
-static int open_database(const char *folder, int flags, sqlite3 **db)
-{
-    char path[600];
-    snprintf(path, sizeof path, "%s/bench.db", folder);
-    if (sqlite3_open_v2(path, db, flags, NULL) == SQLITE_OK &&
-        sqlite3_busy_timeout(*db, 5000) == SQLITE_OK)
-        return 0;
-    int err = complain(*db, path);
-    sqlite3_close(*db);
-    *db = NULL;
-    return err;
-}
-
-static int execute(sqlite3 *db, const char *sql)
-{
-    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : complain(db, sql);
-}
-
-/* user-00042 for the named, user-00042.7 for the others. */
-static void name_of(const struct dm_rows *rows, uint32_t row, char out[32])
-{
-    char base[DM_USER_NAME_LEN + 1];
-    dm_user_name(row % rows->named, base);
-    if (row < rows->named)
-        snprintf(out, 32, "%s", base);
-    else
-        snprintf(out, 32, "%s.%u", base, row / rows->named);
-}
-
 static int add_session(sqlite3_stmt *insert, const struct dm_rows *rows, uint32_t row,
                        struct dm_uuid_minter *minter, struct dm_buf *text)
 {
-    static const uint64_t key[2] = {0, 0};
-    char name[32], secret[DM_RESUME_SECRET_LEN + 1] = "";
+    char name[DM_DATABASE_NAME], secret[DM_RESUME_SECRET_LEN + 1] = "";
     unsigned char hash[SHA256_DIGEST_LENGTH];
     uint64_t now = dm_clock_wall_ms();
     struct dm_uuid id = dm_uuid_mint(minter, now);
-    name_of(rows, row, name);
+    dm_database_name(row, rows->named, name);
     if (row < rows->named)
         dm_rows_secret(row, secret);
     SHA256((const unsigned char *)(*secret ? secret : name), strlen(*secret ? secret : name), hash);
     dm_buf_clear(text);
     dm_rows_attachment(text, rows->attachment_len, row);
-    uint64_t slot = dm_hash(key, name, strlen(name)) % SLOTS;
     sqlite3_bind_blob(insert, 1, id.bytes, sizeof id.bytes, SQLITE_STATIC);
-    sqlite3_bind_int64(insert, 2, (sqlite3_int64)slot);
+    sqlite3_bind_int64(insert, 2, dm_database_slot(name));
     sqlite3_bind_text(insert, 3, name, -1, SQLITE_STATIC);
     sqlite3_bind_text(insert, 4, text->bytes, (int)text->len, SQLITE_STATIC);
     sqlite3_bind_blob(insert, 5, hash, sizeof hash, SQLITE_STATIC);
@@ -113,7 +73,7 @@ static int add_sessions(sqlite3 *db, const struct dm_rows *rows)
         err = add_session(insert, rows, rows->skip + (uint32_t)(i * STRIDE % rows->count), &minter,
                           &text);
     if (err != 0)
-        (void)complain(db, "a session cannot be written");
+        (void)dm_database_complain(db, "a session cannot be written");
     sqlite3_finalize(insert);
     dm_buf_dispose(&text);
     return err;
@@ -171,7 +131,7 @@ static int add_envelopes(sqlite3 *db, const struct dm_rows *rows)
     for (uint32_t i = 0; i < rows->owed && err == 0; i++)
         err = add_envelope(inserts, rows, i, &minter, &text);
     if (err != 0)
-        (void)complain(db, "an envelope cannot be written");
+        (void)dm_database_complain(db, "an envelope cannot be written");
     for (size_t i = 0; i < OWED_PARTS; i++)
         sqlite3_finalize(inserts[i]);
     dm_buf_dispose(&text);
@@ -188,45 +148,27 @@ static int leave_log(sqlite3 *db, uint32_t rows)
              rows);
     sqlite3_wal_autocheckpoint(db, 0);
     return sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) == SQLITE_OK
-               ? execute(db, sql)
-               : complain(db, "the log cannot be kept");
-}
-
-/* What is not on the disk yet would be written there while the server is measured. */
-static int sync_files(const char *folder)
-{
-    static const char *const names[] = {"bench.db", "bench.db-wal"};
-    char path[600];
-    for (size_t i = 0; i < DM_COUNT(names); i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        int fd = open(path, O_RDWR | O_CLOEXEC);
-        int err = fd >= 0 ? fsync(fd) : 0; /* the log may not be there */
-        if (fd >= 0)
-            close(fd);
-        if (err != 0)
-            return err;
-    }
-    return 0;
+               ? dm_database_execute(db, sql)
+               : dm_database_complain(db, "the log cannot be kept");
 }
 
 int dm_rows_fill(const char *folder, const struct dm_rows *rows)
 {
     sqlite3 *db;
     DM_CHECK(rows->named > 0 && rows->count % STRIDE != 0);
-    if (open_database(folder, SQLITE_OPEN_READWRITE, &db) != 0)
+    if (dm_database_open(folder, &db) != 0)
         return -1;
-    int err = execute(db, "PRAGMA cache_size = -400000; PRAGMA journal_mode = OFF;"
-                          "PRAGMA synchronous = OFF; BEGIN");
+    int err = dm_database_begin(db);
     if (err == 0)
         err = add_sessions(db, rows);
     if (err == 0)
         err = add_envelopes(db, rows);
     if (err == 0)
-        err = execute(db, "COMMIT; PRAGMA journal_mode = WAL");
+        err = dm_database_commit(db);
     if (err == 0 && rows->unfolded)
         err = leave_log(db, rows->unfolded);
     sqlite3_close(db);
-    return err == 0 ? sync_files(folder) : err;
+    return err == 0 ? dm_database_sync(folder) : err;
 }
 
 int dm_rows_count(const char *folder, const char *user, struct dm_slice attachment)
@@ -235,7 +177,7 @@ int dm_rows_count(const char *folder, const char *user, struct dm_slice attachme
     sqlite3 *db;
     sqlite3_stmt *count = NULL;
     int found = -1;
-    if (open_database(folder, SQLITE_OPEN_READWRITE, &db) != 0)
+    if (dm_database_open(folder, &db) != 0)
         return -1;
     if (sqlite3_prepare_v2(db, sql, -1, &count, NULL) == SQLITE_OK &&
         sqlite3_bind_text(count, 1, user, -1, SQLITE_STATIC) == SQLITE_OK &&
@@ -244,7 +186,7 @@ int dm_rows_count(const char *folder, const char *user, struct dm_slice attachme
         sqlite3_step(count) == SQLITE_ROW)
         found = sqlite3_column_int(count, 0);
     else
-        (void)complain(db, "rows cannot be counted");
+        (void)dm_database_complain(db, "rows cannot be counted");
     sqlite3_finalize(count);
     sqlite3_close(db);
     return found;

@@ -29,9 +29,12 @@ static void write_handshake(struct dm_load *load, const struct dm_session *sessi
     dm_rows_secret(session->user, secret);
     dm_buf_clear(text);
     dm_buf_printf(text,
-                  "GET /%s%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
+                  "GET /%s%s%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
                   "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                   "Sec-WebSocket-Key: ZG9ybW91c2UgYmVuY2hlcw==\r\n%sAuthorization: Bearer ",
+                  load->path       ? load->path
+                  : load->notifier ? "ws"
+                                   : "",
                   load->resumes ? "?resume=" : "", load->resumes ? secret : "", load->target->port,
                   load->native ? "Sec-WebSocket-Protocol: dormouse.v1\r\n" : "");
     if (load->target->floor)
@@ -97,7 +100,12 @@ static size_t finish_handshake(struct dm_load *load, struct dm_session *session,
         return 0;
     }
     session->upgraded = true;
-    if (!load->native) {
+    if (load->silent) {
+        session->open = true;
+        load->waiting--;
+    } else if (load->notifier) {
+        dm_session_send(load, session, DM_SLICE("{\"type\":\"ping\"}"));
+    } else if (!load->native) {
         dm_session_send(load, session,
                         DM_SLICE("{\"type\":\"subscribe\",\"filters\":[{\"type\":\"message\"}]}"));
         dm_session_send(load, session, DM_SLICE("ping"));
@@ -144,8 +152,9 @@ static bool take_opening(struct dm_load *load, struct dm_session *session, struc
 {
     if (load->native && !session->welcomed)
         return take_welcome(load, session, text);
-    session->open = dm_slice_eq(text, load->native ? DM_SLICE("{\"type\":\"ok\",\"ref\":1}")
-                                                   : DM_SLICE("pong"));
+    session->open = dm_slice_eq(text, load->native     ? DM_SLICE("{\"type\":\"ok\",\"ref\":1}")
+                                      : load->notifier ? DM_SLICE("{\"type\":\"pong\"}")
+                                                       : DM_SLICE("pong"));
     load->waiting -= session->open;
     return session->open;
 }

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,7 @@ static int start(struct dm_target *target, const struct dm_target_place *place, 
     char log[600];
     struct dm_buf body = DM_BUF_INIT;
     int status = 0;
-    snprintf(log, sizeof log, "%s/%s.log", place->out, target->floor ? "floor" : "server");
+    snprintf(log, sizeof log, "%s/%s.log", place->out, target->name);
     uint64_t began = dm_clock_mono_us();
     int err = dm_child_start(&target->child, argv, environment->lines, log);
     uint64_t deadline = dm_clock_mono_ms() + READY_MS;
@@ -76,9 +77,9 @@ static void settings_of(struct dm_target *target, const struct dm_target_place *
         set(environment, "DORMOUSE_%s", *settings);
 }
 
-static int make(struct dm_target *target, const struct dm_target_place *place)
+int dm_target_make(struct dm_target *target, const struct dm_target_place *place, const char *name)
 {
-    *target = (struct dm_target){.port = dm_sock_free_port()};
+    *target = (struct dm_target){.name = name, .port = dm_sock_free_port()};
     dm_secret_make(target->secret);
     dm_secret_make(target->api_key);
     snprintf(target->folder, sizeof target->folder, "%s/state-XXXXXX", place->out);
@@ -102,7 +103,9 @@ int dm_target_start_again(struct dm_target *target, const struct dm_target_place
 int dm_target_start_server(struct dm_target *target, const struct dm_target_place *place,
                            const char *const settings[])
 {
-    return make(target, place) != 0 ? -1 : dm_target_start_again(target, place, settings);
+    return dm_target_make(target, place, "server") != 0
+               ? -1
+               : dm_target_start_again(target, place, settings);
 }
 
 int dm_target_make_database(struct dm_target *target, const struct dm_target_place *place)
@@ -115,7 +118,7 @@ int dm_target_make_database(struct dm_target *target, const struct dm_target_pla
 int dm_target_start_floor(struct dm_target *target, const struct dm_target_place *place, bool acks,
                           size_t frame_len)
 {
-    *target = (struct dm_target){.port = dm_sock_free_port(), .floor = true};
+    *target = (struct dm_target){.name = "floor", .port = dm_sock_free_port(), .floor = true};
     char program[512], port[16], mode[16], frame[24];
     snprintf(program, sizeof program, "%s", place->floor);
     snprintf(port, sizeof port, "%u", target->port);
@@ -125,14 +128,23 @@ int dm_target_start_floor(struct dm_target *target, const struct dm_target_place
     return start(target, place, (char *[]){program, port, mode, frame, NULL}, &environment, "/");
 }
 
+int dm_target_start_peer(struct dm_target *target, const struct dm_target_place *place,
+                         char *const argv[], const char *ready_path)
+{
+    struct environment environment = {.count = 0};
+    target->floor = true;
+    set(&environment, "PATH=/usr/sbin:/usr/bin:/bin");
+    return start(target, place, argv, &environment, ready_path);
+}
+
 static void remove_folder(const char *folder)
 {
     DIR *open = opendir(folder);
     if (!open)
         return;
     for (struct dirent *entry; (entry = readdir(open));)
-        if (entry->d_type == DT_REG)
-            unlinkat(dirfd(open), entry->d_name, 0);
+        if (entry->d_name[0] != '.')
+            unlinkat(dirfd(open), entry->d_name, entry->d_type == DT_DIR ? AT_REMOVEDIR : 0);
     closedir(open);
     rmdir(folder);
 }

@@ -14,8 +14,9 @@
 
 struct dm_target {
     struct dm_child child;
+    const char *name; /* "server", "floor" or a peer's */
     uint16_t port;
-    bool floor;
+    bool floor; /* or a peer: it knows neither our tokens nor what we ask an answer to say */
     char secret[DM_SECRET_LEN + 1], api_key[DM_SECRET_LEN + 1];
     char folder[512];  /* the database's; "" where there is none */
     uint64_t ready_us; /* from its start until it said that it is ready */
@@ -43,6 +44,13 @@ int dm_target_start_again(struct dm_target *target, const struct dm_target_place
 /* With `acks` each publish waits for the session's ack; frames are `frame_len` bytes in all. */
 int dm_target_start_floor(struct dm_target *target, const struct dm_target_place *place, bool acks,
                           size_t frame_len) DM_MUST_CHECK;
+
+/* Another server, of whatever kind, on target->port, ready once `path` answers 200. */
+int dm_target_start_peer(struct dm_target *target, const struct dm_target_place *place,
+                         char *const argv[], const char *ready_path) DM_MUST_CHECK;
+/* A free port, a folder of its own, secrets. */
+int dm_target_make(struct dm_target *target, const struct dm_target_place *place,
+                   const char *name) DM_MUST_CHECK;
 
 void dm_target_stop(struct dm_target *target); /* and removes its database */
 
