@@ -485,3 +485,21 @@ for (const [kind, connect] of [["listener", (dm) => Listener.connect(dm, "alice"
     }
     assert.deepEqual(await later(bob), []);
   });
+
+test("what is of peers harms nobody asleep who cannot hear it", async (t) => {
+  const dm = await serve(t, { hibernate_after: "50ms" });
+  const claims = { channels: ["presence-*"] };
+  const alice = await Native.connect(dm, "alice", { claims });
+  const bob = await (await dm.connect("bob")).subscribe({ type: "note" }); // hopeflow: hears no peers
+  for (const user of ["alice", "bob"]) await dm.call("PUT", `/channels/presence-lobby/members/${user}`);
+  await alice.command("subscribe", { filters: [{ type: "note" }] });
+  await dm.asleep(2);
+  const wakes = await dm.metric("dormouse_wakes_total");
+  assert.equal((await alice.command("whisper", { channel: "presence-lobby", data: 1 })).type, "ok");
+  await dm.call("PUT", "/channels/presence-lobby/members/carol");
+  await dm.connect("carol"); // is seen to come, by whoever takes presence.join: nobody
+  await until("she was", async () => (await dm.metric("dormouse_presence_events_total")) >= 3);
+  assert.equal((await dm.metric("dormouse_wakes_total")) - wakes, 1, "alice's own filters are looked at, for carol");
+  await dm.post("/channels/presence-lobby/send", { type: "note" });
+  assert.deepEqual([(await alice.next()).type, (await bob.next()).type], ["note", "note"]);
+});
