@@ -30,10 +30,7 @@ static void write_envelope(const struct dm_envelope *envelope, struct dm_slice u
         dm_buf_add_slice(out, envelope->payload);
     }
     dm_buf_lit(out, ",\"id\":");
-    if (envelope->label.at)
-        dm_json_encode(out, envelope->label);
-    else
-        dm_json_add_uuid(out, &envelope->id);
+    dm_envelope_add_id(out, envelope);
     dm_buf_lit(out, ",\"ts\":");
     dm_buf_add_number(out, envelope->ts);
     if (envelope->channel.at) {

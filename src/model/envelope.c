@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "codec/json.h"
 
 static struct dm_slice put(char **at, struct dm_slice text)
 {
@@ -43,4 +44,12 @@ void dm_envelope_release(struct dm_envelope *envelope)
 {
     if (envelope && atomic_fetch_sub_explicit(&envelope->refs, 1, memory_order_acq_rel) == 1)
         free(envelope);
+}
+
+void dm_envelope_add_id(struct dm_buf *out, const struct dm_envelope *envelope)
+{
+    if (envelope->label.at)
+        dm_json_encode(out, envelope->label);
+    else
+        dm_json_add_uuid(out, &envelope->id);
 }

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/slice.h"
+#include "base/buf.h"
 #include "base/uuid.h"
 
 struct dm_envelope {
@@ -36,6 +36,9 @@ struct dm_envelope_draft {
 
 /* Copies the slices; the caller has the one reference. */
 struct dm_envelope *dm_envelope_create(const struct dm_envelope_draft *draft);
+/* Appends the id that a caller knows it by, as JSON: the label where it has one. */
+void dm_envelope_add_id(struct dm_buf *out, const struct dm_envelope *envelope);
+
 struct dm_envelope *dm_envelope_retain(struct dm_envelope *envelope);
 void dm_envelope_release(struct dm_envelope *envelope);
 

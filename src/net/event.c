@@ -3,7 +3,7 @@
 
 #include "codec/json.h"
 #include "net/fields.h"
-#include "net/loop.h"
+#include "net/publishing.h"
 
 #define LAST_TS 253402300799999.0 /* the last millisecond of the year 9999 */
 
@@ -33,13 +33,27 @@ int dm_event_read(struct dm_request *request, struct dm_slice event, struct dm_s
     return DM_OK;
 }
 
-void dm_event_describe(const struct dm_envelope *envelope, struct dm_buf *out)
+void dm_event_sent(struct dm_publish *publish, struct dm_shard *here)
 {
-    dm_buf_lit(out, "\"id\":");
-    if (envelope->label.at)
-        dm_json_encode(out, envelope->label);
-    else
-        dm_json_add_uuid(out, &envelope->id);
-    dm_buf_lit(out, ",\"ts\":");
-    dm_buf_add_number(out, envelope->ts);
+    struct dm_publishing *publishing = dm_publishing_of(publish);
+    struct dm_loop *loop = dm_loop_of_shard(here);
+    struct dm_buf body = DM_BUF_INIT;
+    if (publish->err) {
+        dm_reply_later_error(loop, publishing->handle, publish->err);
+    } else {
+        dm_buf_lit(&body, "{\"id\":");
+        dm_envelope_add_id(&body, publish->envelope);
+        dm_buf_lit(&body, ",\"ts\":");
+        dm_buf_add_number(&body, publish->envelope->ts);
+        if (publish->channel.at) {
+            dm_buf_lit(&body, ",\"members\":");
+            dm_buf_add_number(&body, publish->members);
+        }
+        dm_buf_lit(&body, ",\"delivered\":");
+        dm_buf_add_number(&body, publish->delivered);
+        dm_buf_add_byte(&body, '}');
+        dm_reply_later_json(loop, publishing->handle, 200, dm_buf_slice(&body));
+    }
+    dm_buf_dispose(&body);
+    dm_publishing_destroy(publishing);
 }

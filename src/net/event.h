@@ -12,7 +12,7 @@
 int dm_event_read(struct dm_request *request, struct dm_slice event, struct dm_slice channel,
                   struct dm_envelope **envelope) DM_MUST_CHECK;
 
-/* Appends the members "id":…,"ts":… */
-void dm_event_describe(const struct dm_envelope *envelope, struct dm_buf *out);
+/* The `done` of a struct dm_publishing: answers {id,ts,members?,delivered}. */
+void dm_event_sent(struct dm_publish *publish, struct dm_shard *here);
 
 #endif

@@ -21,27 +21,6 @@ static int start(struct dm_request *request, struct dm_publishing *publishing, i
     return dm_publishing_start(request, publishing);
 }
 
-static void sent(struct dm_publish *publish, struct dm_shard *here)
-{
-    struct dm_publishing *publishing = dm_publishing_of(publish);
-    struct dm_loop *loop = dm_loop_of_shard(here);
-    struct dm_buf body = DM_BUF_INIT;
-    if (publish->err) {
-        dm_reply_later_error(loop, publishing->handle, publish->err);
-    } else {
-        dm_buf_add_byte(&body, '{');
-        dm_event_describe(publish->envelope, &body);
-        dm_buf_lit(&body, ",\"members\":");
-        dm_buf_add_number(&body, publish->members);
-        dm_buf_lit(&body, ",\"delivered\":");
-        dm_buf_add_number(&body, publish->delivered);
-        dm_buf_add_byte(&body, '}');
-        dm_reply_later_json(loop, publishing->handle, 200, dm_buf_slice(&body));
-    }
-    dm_buf_dispose(&body);
-    dm_publishing_destroy(publishing);
-}
-
 static int send_to_channel(struct dm_request *request)
 {
     if (!dm_name_valid(request->args[0]))
@@ -49,7 +28,7 @@ static int send_to_channel(struct dm_request *request)
     struct dm_publishing *publishing = dm_publishing_create();
     int err =
         dm_event_read(request, request->body, request->args[0], &publishing->publish.envelope);
-    return start(request, publishing, err, sent);
+    return start(request, publishing, err, dm_event_sent);
 }
 
 static void broadcast_sent(struct dm_publish *publish, struct dm_shard *here)
