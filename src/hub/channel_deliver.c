@@ -15,17 +15,43 @@ static bool is_except(const struct dm_publish *publish, struct dm_slice user_id)
     return publish->except_user.at && dm_slice_eq(publish->except_user, user_id);
 }
 
-static void deliver_to_members(struct dm_shard *shard, uint32_t part, const struct roster *roster)
+static void deliver_to_member(struct dm_shard *shard, uint32_t part, uint32_t user,
+                              struct dm_slice id)
 {
-    const struct dm_publish *publish = part_at(shard, part)->scatter->publish;
+    if (!is_except(part_at(shard, part)->scatter->publish, id))
+        dm_deliver_to_user(shard, part, user, NO_TARGET);
+}
+
+/* Of each member it is looked whether it is here: where most users are members. */
+static void deliver_by_members(struct dm_shard *shard, uint32_t part, const struct roster *roster)
+{
     const struct member *members = dm_roster_members(roster);
     uint32_t count = dm_roster_count(roster);
     for (uint32_t i = 0; i < count; i++) {
         struct dm_slice id = dm_short_id_text(&members[i].id);
         uint32_t user = dm_user_find_hashed(shard, members[i].hash, id);
-        if (user && !is_except(publish, id))
-            dm_deliver_to_user(shard, part, user, NO_TARGET);
+        if (user)
+            deliver_to_member(shard, part, user, id);
     }
+}
+
+/* Of each user that is here it is looked whether it is a member: where few members are. */
+static void deliver_by_users(struct dm_shard *shard, uint32_t part, const struct roster *roster)
+{
+    uint32_t end = dm_slab_end(&shard->users);
+    for (uint32_t i = 1; i < end; i++) {
+        const struct user *user = dm_slab_peek(&shard->users, i);
+        if (user && user->id.len && dm_roster_find(shard, roster, dm_user_id(user)))
+            deliver_to_member(shard, part, i, dm_user_id(user));
+    }
+}
+
+static void deliver_to_members(struct dm_shard *shard, uint32_t part, const struct roster *roster)
+{
+    if (shard->users.live < dm_roster_count(roster))
+        deliver_by_users(shard, part, roster);
+    else
+        deliver_by_members(shard, part, roster);
 }
 
 static void deliver_to_listeners(struct dm_shard *shard, uint32_t part, uint32_t channel)

@@ -64,6 +64,7 @@ void dm_burrow_destroy(struct dm_burrow **at)
     free(burrow->states);
     free(burrow->tls);
     free(burrow->dirty.at);
+    free(burrow->writing.at);
     free(burrow->resumed.at);
     free(burrow->gone.at);
     free(burrow->segments.at);
@@ -239,28 +240,37 @@ static void tell_untold(struct dm_burrow *burrow)
     }
 }
 
+/* But for those that are still on their way through the writing. */
 static void free_gone(struct dm_burrow *burrow)
 {
+    uint32_t kept = 0;
     for (uint32_t i = 0; i < burrow->gone.count; i++) {
-        burrow->states[burrow->gone.at[i]] = DM_SOCK_FREE;
-        dm_slab_give(&burrow->socks, burrow->gone.at[i]);
+        uint32_t sock = burrow->gone.at[i];
+        if (dm_sock_at(burrow, sock)->turn) {
+            burrow->gone.at[kept++] = sock;
+            continue;
+        }
+        burrow->states[sock] = DM_SOCK_FREE;
+        dm_slab_give(&burrow->socks, sock);
     }
-    burrow->gone.count = 0;
+    burrow->gone.count = kept;
 }
 
 void dm_burrow_flush(struct dm_burrow *burrow)
 {
     DM_CHECK(!burrow->offers);
     for (int round = 0; round < MOST_ROUNDS; round++) {
-        if (!burrow->resumed.count && !burrow->untold_count && !burrow->dirty.count)
+        if (!burrow->resumed.count && !burrow->untold_count && !dm_burrow_writes(burrow))
             break;
         offer_resumed(burrow);
         tell_untold(burrow);
-        dm_burrow_write_all(burrow);
+        dm_burrow_write(burrow);
+        if (dm_burrow_writes(burrow))
+            break; /* it has written its share */
     }
     if (!burrow->untold_count)
         free_gone(burrow);
-    if (burrow->resumed.count || burrow->untold_count) {
+    if (burrow->resumed.count || burrow->untold_count || dm_burrow_writes(burrow)) {
         uint64_t one = 1;
         ssize_t written = write(burrow->poke, &one, sizeof one);
         DM_CHECK(written == sizeof one);

@@ -10,7 +10,13 @@
 #include "base/alloc.h"
 #include "net/burrow_priv.h"
 
-enum { SLOW_CLOSE = 4008, WRITTEN_AT_ONCE = 64 };
+enum {
+    SLOW_CLOSE = 4008,
+    WRITTEN_AT_ONCE = 64,
+    SORTED_FROM = 64,
+    WRITTEN_A_TURN = 256, /* sockets: about a millisecond; then others have their turn */
+    RUNS_MOST = 1 << 16,  /* are kept in memory until all are written */
+};
 
 void dm_sock_queue(struct dm_burrow *burrow, uint32_t sock, struct dm_wire *wire)
 {
@@ -261,14 +267,62 @@ static void write_turn(struct dm_burrow *burrow, uint32_t sock)
     dm_sock_settle(burrow, sock);
 }
 
-void dm_burrow_write_all(struct dm_burrow *burrow)
+static int by_number(const void *left, const void *right)
 {
-    if (!burrow->dirty.count)
-        return;
-    for (uint32_t i = 0; i < burrow->dirty.count; i++)
-        count_users(burrow, burrow->dirty.at[i]);
-    for (uint32_t i = 0; i < burrow->dirty.count; i++)
-        write_turn(burrow, burrow->dirty.at[i]);
-    burrow->dirty.count = 0;
-    dm_runs_clear(&burrow->runs);
+    uint32_t a, b;
+    memcpy(&a, left, sizeof a);
+    memcpy(&b, right, sizeof b);
+    return (a > b) - (a < b);
+}
+
+/* Many sockets in the order of their numbers: then the kernel's own records of them, and ours, come
+ * as they lie in memory. In the order of a channel's members the same sends cost 1.4 times as much.
+ */
+static void put_in_order(struct dm_sock_list *list)
+{
+    if (list->count >= SORTED_FROM)
+        qsort(list->at, list->count, sizeof *list->at, by_number);
+}
+
+/* The next so many of those that are being written. */
+static void write_some(struct dm_burrow *burrow, uint32_t most)
+{
+    uint32_t left = burrow->writing.count - burrow->written, count = left < most ? left : most;
+    const uint32_t *socks = burrow->writing.at + burrow->written;
+    for (uint32_t i = 0; i < count; i++)
+        count_users(burrow, socks[i]);
+    for (uint32_t i = 0; i < count; i++)
+        write_turn(burrow, socks[i]);
+    burrow->written += count;
+}
+
+bool dm_burrow_writes(const struct dm_burrow *burrow)
+{
+    return burrow->dirty.count || burrow->written < burrow->writing.count;
+}
+
+/* Those that became dirty meanwhile come after all that are being written: nobody waits for ever.
+ */
+static void take_dirty(struct dm_burrow *burrow)
+{
+    struct dm_sock_list empty = burrow->writing;
+    burrow->writing = burrow->dirty;
+    burrow->dirty = empty;
+    burrow->dirty.count = burrow->written = 0;
+    put_in_order(&burrow->writing);
+}
+
+void dm_burrow_write(struct dm_burrow *burrow)
+{
+    bool overdue = burrow->runs.count > RUNS_MOST;
+    uint32_t left = overdue ? UINT32_MAX : WRITTEN_A_TURN;
+    while (left && dm_burrow_writes(burrow)) {
+        if (burrow->written == burrow->writing.count)
+            take_dirty(burrow);
+        uint32_t before = burrow->written;
+        write_some(burrow, left);
+        left -= burrow->written - before;
+    }
+    if (!dm_burrow_writes(burrow))
+        dm_runs_clear(&burrow->runs);
 }

@@ -112,7 +112,9 @@ struct dm_burrow {
     struct ssl_st **tls; /* by number too; as far as the highest that has spoken TLS, if any has */
     uint32_t tls_room;
     struct dm_runs runs;
-    struct dm_sock_list dirty;    /* have something to write at this turn's end */
+    struct dm_sock_list dirty;    /* have something to write at this turn's end, */
+    struct dm_sock_list writing;  /* and these had at an earlier one's; */
+    uint32_t written;             /* so many of them are done */
     struct dm_sock_list resumed;  /* may be offered what they hold */
     struct dm_sock_list gone;     /* to be freed at this turn's end */
     struct dm_sock_list segments; /* scratch */
@@ -189,7 +191,8 @@ void dm_sock_offer_held(struct dm_burrow *burrow, uint32_t sock);
 /* burrow_out.c */
 void dm_sock_queue(struct dm_burrow *burrow, uint32_t sock, struct dm_wire *wire);
 void dm_sock_write_unsent(struct dm_burrow *burrow, uint32_t sock); /* on EPOLLOUT */
-void dm_burrow_write_all(struct dm_burrow *burrow);                 /* calls no event */
+void dm_burrow_write(struct dm_burrow *burrow);        /* a turn's share; calls no event */
+bool dm_burrow_writes(const struct dm_burrow *burrow); /* there is more to write */
 void dm_sock_drop_output(struct dm_burrow *burrow, struct dm_sock_live *live);
 
 #endif

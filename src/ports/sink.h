@@ -14,7 +14,8 @@
 struct dm_sink {
     void *self;
 
-    /* Queues a frame for the end of this turn; keeps a reference of its own. */
+    /* Queues a frame for the end of this turn, or soon after where many sockets are written; keeps
+     * a reference of its own. */
     void (*send)(void *self, uint32_t sock, struct dm_wire *wire);
 
     /* Sends what is queued and then a Close frame. The socket is its keeper's from here on: the

@@ -9,9 +9,9 @@
 #include "ports/store.h"
 
 enum {
-    DM_MEMBERS_PAGE_ROWS = 2048, /* of LOAD_MEMBERS for a roster: others wait behind a page */
-    DM_MEMBERS_AT_ONCE = 1024,   /* of FORGET_CHANNEL, and */
-    DM_FORGOTTEN_AT_ONCE = 128,  /* of each of FORGET_USER: nobody waits long behind it */
+    DM_MEMBERS_PAGE_ROWS = 512, /* of LOAD_MEMBERS for a roster: others wait behind a page */
+    DM_MEMBERS_AT_ONCE = 1024,  /* of FORGET_CHANNEL, and */
+    DM_FORGOTTEN_AT_ONCE = 128, /* of each of FORGET_USER: nobody waits long behind it */
 };
 
 enum dm_membership {
