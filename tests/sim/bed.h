@@ -27,8 +27,9 @@ struct bed_kind {
     const char *name; /* of the sim: dm-sim-<name> */
     const char *seeds;
     uint32_t shards_max, steps;
-    size_t size;      /* of its world, which begins with a struct bed */
-    uint64_t late_ms; /* no mail, and no operation, takes longer */
+    bool late_reads;       /* what is read may be told behind what is written later */
+    uint32_t verify_every; /* so many steps dm_shard_verify is called */
+    size_t size;           /* of its world, which begins with a struct bed */
 
     void (*begin)(struct bed *bed);   /* the store is there, and no shard yet */
     void (*started)(struct bed *bed); /* the first process */
@@ -71,6 +72,7 @@ struct bed_sock {
 struct bed_store {
     struct dm_connection connection;
     struct dm_store_op *writes, **writes_end, *reads, **reads_end;
+    struct dm_store_op *late; /* a read that is done, and on its way while others go on */
     uint32_t fail_percent, failures;
 };
 
@@ -80,6 +82,7 @@ struct bed {
     uint64_t seed, now_ms, settled_ms, secrets_made;
     uint32_t shards, step, life; /* life: how many crashes so far */
     bool trace, quiet, dead;     /* quiet: the store does not fail */
+    bool drained;                /* sockets take all at once */
     struct dm_shard *shard[BED_SHARDS_MAX];
     struct dm_metrics metrics[BED_SHARDS_MAX];
     struct dm_list mail[BED_SHARDS_MAX];

@@ -84,7 +84,7 @@ struct dm_store bed_store_port(struct bed *bed)
 
 bool bed_store_idle(const struct bed *bed)
 {
-    return !bed->store.writes && !bed->store.reads;
+    return !bed->store.writes && !bed->store.reads && !bed->store.late;
 }
 
 static void read(struct bed *bed, struct dm_store_op *op)
@@ -128,13 +128,30 @@ static int carry_out(struct bed *bed, struct dm_store_op *op)
     return bad ? DM_ERR_COMMIT_UNKNOWN : DM_OK;
 }
 
+static void send_back(struct bed *bed, struct dm_store_op *op)
+{
+    bed_post(bed).send(bed, op->shard, &op->mail);
+}
+
+static bool send_late(struct bed *bed)
+{
+    struct dm_store_op *op = bed->store.late;
+    if (!op)
+        return false;
+    bed->store.late = NULL;
+    send_back(bed, op);
+    return true;
+}
+
 bool bed_store_step(struct bed *bed)
 {
     struct bed_store *store = &bed->store;
+    if (store->late && rand_chance(&bed->rand, 12))
+        return send_late(bed);
     bool reads = store->reads && (!store->writes || rand_chance(&bed->rand, 50));
     struct dm_store_op **first = reads ? &store->reads : &store->writes, *op = *first;
     if (!op)
-        return false;
+        return send_late(bed);
     *first = op->next;
     if (!*first && reads)
         store->reads_end = &store->reads;
@@ -142,6 +159,9 @@ bool bed_store_step(struct bed *bed)
         store->writes_end = &store->writes;
     op->err = carry_out(bed, op);
     bed_trace(bed, "the store does %d of shard %u: %d", (int)op->kind, op->shard, op->err);
-    bed_post(bed).send(bed, op->shard, &op->mail);
+    if (reads && bed->kind->late_reads && !store->late && rand_chance(&bed->rand, 60))
+        store->late = op;
+    else
+        send_back(bed, op);
     return true;
 }

@@ -76,7 +76,7 @@ static uint64_t unsent(void *self, uint32_t sock)
 {
     struct bed *bed = self;
     sock_at(bed, sock);
-    return rand_chance(&bed->rand, 20);
+    return !bed->drained && rand_chance(&bed->rand, 20);
 }
 
 static void resume(void *self, uint32_t number)

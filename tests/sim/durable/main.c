@@ -156,6 +156,7 @@ int main(int argc, char **argv)
         .seeds = DM_SIM_SEEDS,
         .shards_max = SHARDS_MAX,
         .steps = STEPS,
+        .verify_every = 1,
         .size = sizeof(struct world),
         .started = started,
         .happen = happen,
