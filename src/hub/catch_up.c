@@ -211,9 +211,14 @@ static void flush(struct dm_shard *shard, struct catch_up *at)
 
 /* --- a page --- */
 
+static bool was_missed(const struct catch_up *at, uint64_t number)
+{
+    return at->unsent_from && number >= at->unsent_from;
+}
+
 static bool took_before(const struct catch_up *at, uint64_t number, struct dm_filter_probe *probe)
 {
-    if (at->unsent_from && number >= at->unsent_from)
+    if (was_missed(at, number))
         return false;
     return at->partial && dm_filter_set_matches(&at->before, probe);
 }
@@ -249,6 +254,8 @@ static void see_to(struct dm_shard *shard, struct catch_up *at, const struct dm_
     at->after = row->number;
     if (dm_uuid_set_has(&at->sent, &row->envelope_id))
         return;
+    if (row->channel.len && is_new(shard, at, row->ts) && !was_missed(at, row->number))
+        return; /* it comes in its channel's order: here it would be too early */
     const struct dm_envelope_draft draft = {
         .id = row->envelope_id,
         .ts = row->ts,

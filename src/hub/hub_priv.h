@@ -180,6 +180,7 @@ bool dm_roster_need(struct dm_shard *shard, uint32_t channel,
                     struct roster_wait *wait) DM_MUST_CHECK;
 bool dm_roster_is_awaited(const struct dm_shard *shard, uint32_t channel); /* 0 is fine */
 uint32_t dm_roster_count(const struct roster *roster);
+uint32_t dm_roster_weight(const struct roster *roster); /* as max_awake counts it */
 const struct member *dm_roster_members(const struct roster *roster);
 const struct member *dm_roster_find(const struct dm_shard *shard, const struct roster *roster,
                                     struct dm_slice user_id); /* NULL: no member */
@@ -222,6 +223,9 @@ uint64_t dm_absent_tick(struct dm_shard *shard, uint64_t now);
 /* channel_commands.c */
 bool dm_channel_command_waits(struct dm_shard *shard, uint32_t session, enum dm_command_kind kind);
 void dm_channel_command(struct dm_shard *shard, uint32_t session, const struct dm_command *command);
+
+/* verify_channels.c */
+void dm_channels_verify(const struct dm_shard *shard);
 
 /* admission.c */
 void dm_admission_answer(struct dm_shard *shard, struct dm_admission *admission);

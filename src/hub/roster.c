@@ -113,7 +113,7 @@ static void clear(struct dm_shard *shard, struct roster *roster)
 
 /* --- its life --- */
 
-static uint32_t weight(const struct roster *roster)
+uint32_t dm_roster_weight(const struct roster *roster)
 {
     return 1 + (dm_roster_count(roster) >> WEIGHT_SHIFT);
 }
@@ -149,7 +149,7 @@ static void give(struct dm_shard *shard, struct roster *roster)
     struct channel *channel = channel_at(shard, roster->channel);
     DM_CHECK(dm_list_empty(&roster->waiting));
     if (roster->state == ROSTER_READY)
-        shard->roster_weight -= weight(roster);
+        shard->roster_weight -= dm_roster_weight(roster);
     channel->roster = NULL;
     destroy(shard, roster);
     dm_channel_free_if_unused(shard, channel->index);
@@ -175,7 +175,7 @@ static void become_ready(struct dm_shard *shard, struct roster *roster)
 {
     roster->state = ROSTER_READY;
     dm_buf_dispose(&roster->after);
-    shard->roster_weight += weight(roster);
+    shard->roster_weight += dm_roster_weight(roster);
     touch(shard, roster);
     let_go_on(shard, roster, DM_OK);
 }
@@ -314,13 +314,13 @@ void dm_roster_change(struct dm_shard *shard, struct dm_slice name, struct dm_sl
         return;
     if (roster->reading)
         note_change(roster, user_id, joined, since);
-    uint32_t before = weight(roster);
+    uint32_t before = dm_roster_weight(roster);
     if (joined)
         add(shard, roster, user_id, since);
     else
         take_out(shard, roster, user_id);
     if (roster->state == ROSTER_READY)
-        shard->roster_weight += weight(roster) - before;
+        shard->roster_weight += dm_roster_weight(roster) - before;
 }
 
 void dm_roster_doubt(struct dm_shard *shard, struct dm_slice name)
@@ -347,7 +347,7 @@ uint64_t dm_roster_tick(struct dm_shard *shard, uint64_t now)
         if (budget == 0)
             return now;
         dm_metrics_add(shard->metrics, DM_METRIC_CHANNEL_EVICTIONS, 1);
-        shard->evicted_since_trim += weight(roster);
+        shard->evicted_since_trim += dm_roster_weight(roster);
         give(shard, roster);
     }
     return UINT64_MAX;

@@ -306,5 +306,6 @@ void dm_shard_verify(const struct dm_shard *shard)
     verify_coordinations(shard);
     verify_counts(shard, &census);
     dm_word_verify(shard);
+    dm_channels_verify(shard);
     DM_CHECK(dm_catch_up_verify(shard) == census.behind);
 }

@@ -23,7 +23,7 @@ struct published *published_of(struct world *world, const struct dm_uuid *id)
     for (uint32_t i = 0; i < world->published_count; i++)
         if (dm_uuid_eq(&world->published[i].id, id))
             return &world->published[i];
-    fail(world, "an id that nobody has published");
+    bed_fail(&world->bed, "an id that nobody has published");
 }
 
 /* Every result was sent, once; and every ack that was answered before it was asked is there. */
@@ -36,15 +36,15 @@ void answer_check(struct world *world, const struct published *published, struct
         struct dm_slice one = dm_slice_split(&results, ',');
         uint32_t number = (uint32_t)dm_json_number(one);
         if (number == 0 || number > world->ack_count || world->acks[number].publish != which)
-            fail(world, "%u is told of ack %u", which, number);
+            bed_fail(&world->bed, "%u is told of ack %u", which, number);
         if (there[number])
-            fail(world, "%u is told of ack %u twice", which, number);
+            bed_fail(&world->bed, "%u is told of ack %u twice", which, number);
         there[number] = true;
     }
     for (uint32_t i = 1; i <= world->ack_count; i++)
         if (world->acks[i].publish == which && world->acks[i].ok_at &&
             world->acks[i].ok_at < asked_at && !there[i])
-            fail(world, "%u is not told of ack %u, which was answered", which, i);
+            bed_fail(&world->bed, "%u is not told of ack %u, which was answered", which, i);
 }
 
 /* --- asking --- */
@@ -57,16 +57,16 @@ static void check_answer(struct call *call)
     if (published->durable || published->repeatable)
         answer_check(world, published, results, call->asked_at);
     if (!published->answered_at && !call->again) {
-        published->answered_at = world->step;
-        published->answered_in = world->life;
+        published->answered_at = world->bed.step;
+        published->answered_in = world->bed.life;
     }
     if (published->durable || !published->repeatable)
         return;
     if (!published->told[0])
         snprintf(published->told, sizeof published->told, "(%.*s)", (int)results.len, results.at);
     else if (!dm_slice_eq(dm_slice(published->told + 1, strlen(published->told) - 2), results))
-        fail(world, "%u is told %.*s, and was told %s", call->which, (int)results.len, results.at,
-             published->told);
+        bed_fail(&world->bed, "%u is told %.*s, and was told %s", call->which, (int)results.len,
+                 results.at, published->told);
 }
 
 static void published(struct dm_publish *publish, struct dm_shard *here)
@@ -74,15 +74,15 @@ static void published(struct dm_publish *publish, struct dm_shard *here)
     struct call *call = DM_CONTAINER(publish, struct call, publish);
     struct world *world = call->world;
     (void)here;
-    world->open_calls--;
-    trace(world, "publish %u is answered: %d, delivered %u, results %.*s", call->which,
-          publish->err, publish->delivered, (int)dm_publish_results(publish).len,
-          dm_publish_results(publish).at);
-    if (!world->dead && publish->err == DM_ERR_CONFLICT)
-        fail(world, "publish %u is in conflict", call->which);
+    world->bed.open_calls--;
+    bed_trace(&world->bed, "publish %u is answered: %d, delivered %u, results %.*s", call->which,
+              publish->err, publish->delivered, (int)dm_publish_results(publish).len,
+              dm_publish_results(publish).at);
+    if (!world->bed.dead && publish->err == DM_ERR_CONFLICT)
+        bed_fail(&world->bed, "publish %u is in conflict", call->which);
     if (publish->err == DM_ERR_UNAVAILABLE && publish->delivered)
         world->published[call->which].forgotten = true;
-    if (!world->dead && !publish->err)
+    if (!world->bed.dead && !publish->err)
         check_answer(call);
     dm_publish_dispose(publish);
     free(call);
@@ -97,13 +97,13 @@ static void ask(struct world *world, uint32_t which, bool again)
     call->world = world;
     call->which = which;
     call->again = again;
-    call->asked_at = world->step;
+    call->asked_at = world->bed.step;
     for (uint32_t i = 0; i < USERS; i++)
         if (it->users & (1u << i))
             call->targets[publish->target_count++] = dm_slice_of(user_name(i));
     publish->targets = call->targets;
     const struct dm_envelope_draft draft = {.id = it->id,
-                                            .ts = world->now_ms,
+                                            .ts = world->bed.now_ms,
                                             .type = dm_slice_of(type),
                                             .payload = DM_SLICE("{\"x\":1}")};
     publish->envelope = dm_envelope_create(&draft);
@@ -113,8 +113,8 @@ static void ask(struct world *world, uint32_t which, bool again)
     publish->ttl_ms = 1000000;
     publish->principal = DM_SLICE("key:sim");
     publish->done = published;
-    world->open_calls++;
-    dm_publish(world->shard[rand_below(&world->rand, world->shards)], publish);
+    world->bed.open_calls++;
+    dm_publish(bed_any_shard(&world->bed), publish);
 }
 
 void publisher_publish(struct world *world)
@@ -123,19 +123,20 @@ void publisher_publish(struct world *world)
     if (which == PUBLISHES)
         return;
     struct published *it = &world->published[which];
-    uint32_t kind = rand_below(&world->rand, 4);
-    *it = (struct published){.id = dm_shard_mint(world->shard[0]),
+    uint32_t kind = rand_below(&world->bed.rand, 4);
+    *it = (struct published){.id = dm_shard_mint(world->bed.shard[0]),
                              .durable = kind & 1,
                              .repeatable = kind & 2,
-                             .type = "ab"[rand_below(&world->rand, 2)],
-                             .timeout_ms = rand_chance(&world->rand, 70) ? 800 : 0,
-                             .asked_at = world->step,
-                             .asked_in = world->life};
-    it->users = rand_chance(&world->rand, 60) ? 1u << rand_below(&world->rand, USERS)
-                                              : 1 + rand_below(&world->rand, (1u << USERS) - 1);
+                             .type = "ab"[rand_below(&world->bed.rand, 2)],
+                             .timeout_ms = rand_chance(&world->bed.rand, 70) ? 800 : 0,
+                             .asked_at = world->bed.step,
+                             .asked_in = world->bed.life};
+    it->users = rand_chance(&world->bed.rand, 60)
+                    ? 1u << rand_below(&world->bed.rand, USERS)
+                    : 1 + rand_below(&world->bed.rand, (1u << USERS) - 1);
     world->published_count++;
-    trace(world, "publish %u to %x, type %c, %s%s", which, it->users, it->type,
-          it->durable ? "durable " : "", it->repeatable ? "repeatable" : "");
+    bed_trace(&world->bed, "publish %u to %x, type %c, %s%s", which, it->users, it->type,
+              it->durable ? "durable " : "", it->repeatable ? "repeatable" : "");
     ask(world, which, false);
 }
 
@@ -143,10 +144,11 @@ void publisher_publish(struct world *world)
 void publisher_repeat(struct world *world)
 {
     uint32_t count = world->published_count, last = count < 4 ? count : 4;
-    uint32_t which = rand_chance(&world->rand, 70) ? count - last + rand_below(&world->rand, last)
-                                                   : rand_below(&world->rand, count);
+    uint32_t which = rand_chance(&world->bed.rand, 70)
+                         ? count - last + rand_below(&world->bed.rand, last)
+                         : rand_below(&world->bed.rand, count);
     if (world->published_count && world->published[which].repeatable) {
-        trace(world, "publish %u again", which);
+        bed_trace(&world->bed, "publish %u again", which);
         ask(world, which, true);
     }
 }
@@ -159,12 +161,12 @@ static void looked(struct dm_publish_look *look, struct dm_shard *here)
     struct world *world = call->world;
     const struct published *it = &world->published[call->which];
     (void)here;
-    world->open_calls--;
-    if (!world->dead && !look->err)
+    world->bed.open_calls--;
+    if (!world->bed.dead && !look->err)
         answer_check(world, it, dm_buf_slice(&look->found->results), call->asked_at);
-    if (!world->dead && look->err == DM_ERR_NOT_FOUND && it->answered_at &&
+    if (!world->bed.dead && look->err == DM_ERR_NOT_FOUND && it->answered_at &&
         it->answered_at < call->asked_at && (it->durable || it->repeatable))
-        fail(world, "publish %u was answered and is not there", call->which);
+        bed_fail(&world->bed, "publish %u was answered and is not there", call->which);
     free(call);
 }
 
@@ -174,10 +176,10 @@ void publisher_look(struct world *world)
         return;
     struct call *call = DM_NEW(struct call);
     call->world = world;
-    call->asked_at = world->step;
-    call->which = rand_below(&world->rand, world->published_count);
+    call->asked_at = world->bed.step;
+    call->which = rand_below(&world->bed.rand, world->published_count);
     call->look.envelope_id = world->published[call->which].id;
     call->look.done = looked;
-    world->open_calls++;
-    dm_publish_look_up(world->shard[rand_below(&world->rand, world->shards)], &call->look);
+    world->bed.open_calls++;
+    dm_publish_look_up(bed_any_shard(&world->bed), &call->look);
 }
