@@ -104,11 +104,11 @@ void dm_absent_renew(struct dm_shard *shard, struct dm_slice user_id,
                      const struct dm_uuid *session_id)
 {
     struct absent *absent = find(shard, user_id, session_id);
-    if (!absent)
-        return; /* its time has come: others were told */
-    absent->ends = dm_shard_now(shard) + shard->options.resume_window_ms;
-    dm_list_unlink(&absent->link);
-    dm_list_push(&shard->absent, &absent->link);
+    if (absent)
+        take_out(shard, absent);
+    else if (!dm_presence_is(shard, user_id)) /* its time had come, and others were told */
+        dm_presence_came_back(shard, user_id, session_id);
+    dm_absent_add(shard, user_id, session_id);
 }
 
 void dm_absent_remove(struct dm_shard *shard, struct dm_slice user_id,

@@ -197,6 +197,8 @@ void dm_presence_came(struct dm_shard *shard, uint32_t session); /* it is new */
 void dm_presence_goes(struct dm_shard *shard, uint32_t session, bool returns);
 bool dm_presence_is(const struct dm_shard *shard,
                     struct dm_slice user_id); /* anywhere, as a member */
+void dm_presence_came_back(struct dm_shard *shard, struct dm_slice user_id,
+                           const struct dm_uuid *session_id); /* to be resumed */
 void dm_presence_may_have_gone(struct dm_shard *shard, struct dm_slice user_id);
 void dm_presence_announce(struct dm_shard *shard, struct dm_slice channel, struct dm_slice user_id,
                           bool came, uint64_t since);
@@ -211,7 +213,7 @@ void dm_absent_dispose(struct dm_shard *shard);
 void dm_absent_add(struct dm_shard *shard, struct dm_slice user_id,
                    const struct dm_uuid *session_id);
 void dm_absent_renew(struct dm_shard *shard, struct dm_slice user_id,
-                     const struct dm_uuid *session_id); /* its window begins anew, if it lasts */
+                     const struct dm_uuid *session_id); /* its window begins anew */
 void dm_absent_remove(struct dm_shard *shard, struct dm_slice user_id,
                       const struct dm_uuid *session_id); /* if it is one */
 void dm_absent_remove_user(struct dm_shard *shard, struct dm_slice user_id);

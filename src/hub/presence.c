@@ -267,12 +267,26 @@ void dm_presence_goes(struct dm_shard *shard, uint32_t session, bool returns)
         look_at(shard, session, false, returns);
 }
 
-void dm_presence_may_have_gone(struct dm_shard *shard, struct dm_slice user_id)
+static void look_from_afar(struct dm_shard *shard, struct dm_slice user_id, bool came,
+                           uint64_t since)
 {
-    if (!shard->holds_presence || shard->ending || dm_presence_is(shard, user_id))
-        return;
     struct look *look = DM_NEW(struct look);
+    look->came = came;
     look->all = true;
+    look->since = since;
     dm_buf_add_slice(&look->user_id, user_id);
     begin(shard, look);
+}
+
+void dm_presence_came_back(struct dm_shard *shard, struct dm_slice user_id,
+                           const struct dm_uuid *session_id)
+{
+    if (shard->holds_presence && !shard->ending)
+        look_from_afar(shard, user_id, true, dm_uuid_ms(session_id));
+}
+
+void dm_presence_may_have_gone(struct dm_shard *shard, struct dm_slice user_id)
+{
+    if (shard->holds_presence && !shard->ending && !dm_presence_is(shard, user_id))
+        look_from_afar(shard, user_id, false, 0);
 }

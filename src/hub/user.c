@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "hub/hub_priv.h"
+#include "model/name.h"
 #include "ports/store_channel.h"
 #include "ports/store_publish.h"
 
@@ -126,7 +127,15 @@ static void send_back(struct dm_shard *shard, struct dm_user_call *call)
 
 static void forget(struct dm_shard *shard, struct dm_user_call *call);
 
-/* Others were told that it has left before it did. */
+/* Others were told that it has left before it did, unless it has come back meanwhile. */
+static void tell_left(struct dm_shard *shard, const struct dm_user_call *call,
+                      struct dm_slice channel)
+{
+    uint32_t user = dm_user_find(shard, call->user_id);
+    if (dm_name_is_presence(channel) && !dm_user_listens(shard, user, channel))
+        dm_presence_announce(shard, channel, call->user_id, false, 0);
+}
+
 static void forgotten(struct dm_mail *mail, struct dm_shard *shard)
 {
     struct dm_store_op *op = DM_CONTAINER(mail, struct dm_store_op, mail);
@@ -140,6 +149,8 @@ static void forgotten(struct dm_mail *mail, struct dm_shard *shard)
             dm_roster_doubt(shard, channel);
         else
             dm_roster_change(shard, channel, call->user_id, false, 0);
+        if (!op->err && op->user)
+            tell_left(shard, call, channel);
     }
     dm_store_op_destroy(op);
     if (more)
@@ -157,6 +168,7 @@ static void forget(struct dm_shard *shard, struct dm_user_call *call)
     op->user_id = dm_store_op_add_text(op, call->user_id);
     op->now = dm_shard_wall(shard);
     op->caller = call;
+    op->user = dm_presence_is(shard, call->user_id); /* when it is asked */
     dm_shard_submit(shard, op);
 }
 

@@ -1,4 +1,5 @@
-/* dm_shard_verify's part about channels: their records, listeners, rosters, and what waits. */
+/* dm_shard_verify's part about channels: their records, listeners, rosters, what waits, and who
+ * may come back. */
 #include "hub/hub_priv.h"
 
 struct channel_census {
@@ -114,6 +115,27 @@ static void verify_waits(const struct dm_shard *shard)
     DM_CHECK(length_of(&shard->looks) == shard->looks_waiting);
 }
 
+/* --- who may come back --- */
+
+/* In the order in which their windows end; none is of a session that is here. */
+static void verify_absents(const struct dm_shard *shard)
+{
+    uint64_t last = 0;
+    DM_CHECK(length_of(&shard->absent) == shard->absents.live);
+    DM_CHECK(shard->absent_index.count <= shard->absents.live);
+    for (struct dm_list *i = shard->absent.next; i != &shard->absent; i = i->next) {
+        const struct absent *absent = DM_CONTAINER(i, struct absent, link);
+        struct dm_slice user_id = dm_short_id_text(&absent->user_id);
+        uint32_t user = dm_user_find(shard, user_id);
+        DM_CHECK(dm_slab_at(&shard->absents, absent->index) == absent);
+        DM_CHECK(dm_shard_owner(shard, user_id) == shard->options.number);
+        DM_CHECK(dm_absent_any(shard, user_id));
+        DM_CHECK(!user || !dm_session_find(shard, user, &absent->session_id));
+        DM_CHECK(absent->ends >= last);
+        last = absent->ends;
+    }
+}
+
 /* --- all of it --- */
 
 static void verify_channel(const struct dm_shard *shard, uint32_t index,
@@ -142,6 +164,7 @@ void dm_channels_verify(const struct dm_shard *shard)
     verify_recent(shard, &census);
     verify_sessions(shard);
     verify_waits(shard);
+    verify_absents(shard);
     DM_CHECK(census.channels == shard->channels.live);
     DM_CHECK(census.channels == shard->channel_index.count);
     DM_CHECK(census.listeners == shard->listeners.live);

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "bed.h"
+#include "store/absent_priv.h"
 #include "store/apply_priv.h"
 #include "store/load_priv.h"
 #include "store/migrate_priv.h"
@@ -71,6 +72,15 @@ static void submit(void *self, struct dm_store_op *op)
     *end = &op->next;
 }
 
+static void each_absent(void *self,
+                        void (*see)(void *context, struct dm_slice user_id,
+                                    const struct dm_uuid *session_id, uint64_t dropped_at),
+                        void *context)
+{
+    struct bed *bed = self;
+    must(bed, dm_absent_list(&bed->store.connection, see, context));
+}
+
 struct dm_store bed_store_port(struct bed *bed)
 {
     return (struct dm_store){
@@ -79,6 +89,7 @@ struct dm_store bed_store_port(struct bed *bed)
         .holds_publishes =
             bed_store_number(bed, dm_statement_sql(DM_STATEMENT_HOLDS_PUBLISHES)) != 0,
         .holds_presence = bed_store_number(bed, dm_statement_sql(DM_STATEMENT_HOLDS_PRESENCE)) != 0,
+        .each_absent = each_absent,
     };
 }
 

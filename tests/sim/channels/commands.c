@@ -116,8 +116,7 @@ void client_whisper(struct client *client)
         command_begin(client, COMMAND_WHISPER, channel)->send = which;
     }
     (void)bed_say(&client->bed, message);
-    if (listens(client) && world->bed.socks[send->from_sock].held[0])
-        bed_fail(&world->bed, "a listener's whisper is held");
+    send->certain &= !world->bed.socks[send->from_sock].held[0];
 }
 
 /* --- their answers --- */

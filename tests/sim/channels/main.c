@@ -146,43 +146,6 @@ static void change_weather(struct world *world)
     presence_forget(world);
 }
 
-struct disconnect {
-    struct dm_user_call call;
-    struct world *world;
-    uint32_t user, asked_at;
-};
-
-static void disconnected(struct dm_user_call *call, struct dm_shard *here)
-{
-    struct disconnect *it = DM_CONTAINER(call, struct disconnect, call);
-    struct world *world = it->world;
-    (void)here;
-    world->bed.open_calls--;
-    for (uint32_t i = 0; i < CLIENTS; i++) {
-        const struct client *client = &world->clients[i];
-        if (client->user == it->user && client->bed.sock && client->opened_at < it->asked_at)
-            bed_fail(&world->bed, "client %u is connected after a disconnect", i);
-    }
-    if (!world->bed.dead)
-        expect_failures(world, call->err, "a disconnect");
-    free(it);
-}
-
-static void disconnect(struct world *world)
-{
-    struct disconnect *it = DM_NEW(struct disconnect);
-    it->world = world;
-    it->user = rand_below(&world->bed.rand, USERS);
-    it->asked_at = world->bed.step;
-    it->call.question = DM_USER_DISCONNECT;
-    it->call.user_id = dm_slice_of(user_names[it->user]);
-    it->call.reason = DM_SLICE("enough");
-    it->call.done = disconnected;
-    bed_trace(&world->bed, "asks: %s is disconnected", user_names[it->user]);
-    world->bed.open_calls++;
-    dm_user_ask(bed_any_shard(&world->bed), &it->call);
-}
-
 static void pass_time(struct world *world)
 {
     struct bed *bed = &world->bed;
@@ -260,7 +223,7 @@ static void happen(struct bed *bed)
         {60, members_ask},
         {60, step_command},
         {4, members_end_channel},
-        {6, disconnect},
+        {8, members_disconnect},
         {90, send_make},
         {10, send_again},
         {30, step_whisper},

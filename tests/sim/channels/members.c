@@ -167,6 +167,58 @@ void members_end_channel(struct world *world)
     dm_channel_end(bed_any_shard(&world->bed), &ending->end);
 }
 
+/* --- a user that is disconnected, and perhaps forgotten --- */
+
+struct disconnect {
+    struct dm_user_call call;
+    struct world *world;
+    uint32_t user, asked_at;
+};
+
+static void disconnected(struct dm_user_call *call, struct dm_shard *here)
+{
+    struct disconnect *it = DM_CONTAINER(call, struct disconnect, call);
+    struct world *world = it->world;
+    bool forgets = call->question == DM_USER_FORGET;
+    int err = call->err == DM_ERR_UNAVAILABLE ? DM_ERR_COMMIT_UNKNOWN : call->err;
+    (void)here;
+    world->bed.open_calls--;
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        const struct client *client = &world->clients[i];
+        if (client->user == it->user && client->bed.sock && client->opened_at < it->asked_at)
+            bed_fail(&world->bed, "client %u is connected after a disconnect", i);
+    }
+    if (!world->bed.dead)
+        expect_failures(world, call->err, "a disconnect");
+    if (call->err)
+        world->unclear_until[it->user] = world->bed.now_ms + world->window_ms;
+    for (uint32_t channel = 0; forgets && channel < CHANNELS; channel++) {
+        if (!world->bed.dead)
+            member_answered(world, channel, it->user, false, err);
+        member_done(world, channel, it->user);
+    }
+    free(it);
+}
+
+void members_disconnect(struct world *world)
+{
+    struct disconnect *it = DM_NEW(struct disconnect);
+    bool forgets = rand_chance(&world->bed.rand, 40);
+    it->world = world;
+    it->user = rand_below(&world->bed.rand, USERS);
+    it->asked_at = world->bed.step;
+    it->call.question = forgets ? DM_USER_FORGET : DM_USER_DISCONNECT;
+    it->call.user_id = dm_slice_of(user_names[it->user]);
+    it->call.reason = DM_SLICE("enough");
+    it->call.done = disconnected;
+    bed_trace(&world->bed, "asks: %s is %s", user_names[it->user],
+              forgets ? "forgotten" : "disconnected");
+    for (uint32_t channel = 0; forgets && channel < CHANNELS; channel++)
+        member_begin(world, channel, it->user, false);
+    world->bed.open_calls++;
+    dm_user_ask(bed_any_shard(&world->bed), &it->call);
+}
+
 /* --- as the store has it --- */
 
 static void committed_one(struct world *world, const struct dm_store_op *op, uint32_t channel)
@@ -174,7 +226,6 @@ static void committed_one(struct world *world, const struct dm_store_op *op, uin
     uint32_t user = user_named(world, dm_store_op_text(op, op->user_id)), channels = 0;
     bool join = op->kind == DM_STORE_JOIN_CHANNEL;
     struct membership *at = &world->members[channel][user];
-    presence_note(world, user);
     if (op->channel->was == DM_MEMBER_CHANGED && at->is == join)
         bed_fail(&world->bed, "a change that changes nothing");
     if (op->channel->was == DM_MEMBER_CHANGED)
@@ -196,9 +247,21 @@ static void committed_end(struct world *world, struct dm_store_op *op, uint32_t 
     op->channel->more = rand_chance(&world->bed.rand, 30);
 }
 
+/* As for a channel's end. */
+static void committed_forget(struct world *world, struct dm_store_op *op)
+{
+    uint32_t user = user_named(world, dm_store_op_text(op, op->user_id));
+    for (uint32_t channel = 0; channel < CHANNELS; channel++)
+        world->members[channel][user].is = false;
+    sends_forgotten(world, user);
+    op->channel->more |= rand_chance(&world->bed.rand, 30);
+}
+
 void members_committed(struct bed *bed, struct dm_store_op *op)
 {
     struct world *world = world_of(bed);
+    if (op->kind == DM_STORE_FORGET_USER)
+        committed_forget(world, op);
     if (op->kind == DM_STORE_RECORD_PUBLISH)
         sends_recorded(world, op);
     if (op->kind != DM_STORE_JOIN_CHANNEL && op->kind != DM_STORE_LEAVE_CHANNEL &&

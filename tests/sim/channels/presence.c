@@ -77,8 +77,7 @@ void presence_heard(struct client *client, uint32_t channel, struct dm_slice pay
         bed_fail(&world->bed, "client %u observes, and is no member", client->bed.number);
     if (!world->calm || world->ended[channel] || (!listens(client) && at->moved))
         return; /* it may have missed some, for good reasons */
-    bool strict = !(world->passing & (1u << user));
-    if (strict && *sight == (came ? SIGHT_HERE : SIGHT_AWAY))
+    if (*sight == (came ? SIGHT_HERE : SIGHT_AWAY))
         bed_fail(&world->bed, "client %u sees %s %s in %s once more", client->bed.number,
                  user_names[user], came ? "join" : "leave", channel_names[channel]);
     *sight = came ? SIGHT_HERE : SIGHT_AWAY;
@@ -254,13 +253,15 @@ static bool has_session(struct world *world, uint32_t user, const char *which)
 
 static bool may_return(struct world *world, uint32_t user)
 {
-    return has_session(world, user, "resume IS NOT NULL AND dropped_at >=");
+    return has_session(world, user, "resume IS NOT NULL AND dropped_at >");
 }
 
-/* Nobody was told of its end yet; where the store has failed it may be of no use before. */
-static bool is_passing(struct world *world, uint32_t user)
+/* Where the store has failed rows may not say what holds: then until the window ends. */
+static bool is_unclear(struct world *world, uint32_t user)
 {
-    return has_session(world, user, "(resume IS NULL AND dropped_at IS NOT NULL) OR dropped_at <");
+    return world->bed.now_ms <= world->unclear_until[user] ||
+           (world->bed.store.failures &&
+            has_session(world, user, "resume IS NULL AND dropped_at IS NOT NULL AND dropped_at >"));
 }
 
 /* Members with a socket, or a session that may come back; and who listens. */
@@ -276,28 +277,13 @@ static uint32_t who_is_there(struct world *world, uint32_t channel, uint32_t res
     return users;
 }
 
-/* The window of a session of it is over, and its row is there yet: now others are told. */
-void presence_note(struct world *world, uint32_t user)
-{
-    world->passing |= (uint32_t)is_passing(world, user) << user;
-}
-
-static void forget_users(struct world *world, uint32_t users)
-{
-    for (uint32_t i = 0; i < CLIENTS; i++)
-        for (uint32_t channel = 0; channel < CHANNELS; channel++)
-            for (uint32_t user = 0; user < USERS; user++)
-                if (users & (1u << user))
-                    world->clients[i].sees[channel][user] = SIGHT_UNKNOWN;
-}
-
-static void compare(struct client *client, uint32_t channel, uint32_t there, uint32_t passing)
+static void compare(struct client *client, uint32_t channel, uint32_t there, uint32_t unclear)
 {
     struct world *world = client->world;
     for (uint32_t user = 0; user < USERS; user++) {
         uint8_t *sight = &client->sees[channel][user];
         uint8_t is = there & (1u << user) ? SIGHT_HERE : SIGHT_AWAY;
-        if (user == client->user || (passing & (1u << user)))
+        if (user == client->user || (unclear & (1u << user)))
             continue;
         if (*sight != SIGHT_UNKNOWN && *sight != is)
             bed_fail(&world->bed, "client %u sees %s %s in %s, and that is not so",
@@ -309,17 +295,14 @@ static void compare(struct client *client, uint32_t channel, uint32_t there, uin
 
 void presence_look(struct world *world)
 {
-    uint32_t resumable = 0, passing = 0;
+    uint32_t resumable = 0, unclear = 0;
     for (uint32_t user = 0; user < USERS; user++) {
         resumable |= (uint32_t)may_return(world, user) << user;
-        passing |= (uint32_t)is_passing(world, user) << user;
+        unclear |= (uint32_t)is_unclear(world, user) << user;
     }
-    passing &= ~resumable;
-    forget_users(world, world->passing);
-    world->passing = 0;
     for (uint32_t channel = 0; channel < CHANNELS; channel++) {
         uint32_t there = who_is_there(world, channel, resumable), told = list_all(world, channel);
-        if ((told ^ there) & ~passing)
+        if ((told ^ there) & ~unclear)
             bed_fail(&world->bed, "in %s are %x, and %x are listed", channel_names[channel], there,
                      told);
         if (world->ended[channel])
@@ -327,6 +310,6 @@ void presence_look(struct world *world)
         world->ended[channel] = false;
         for (uint32_t i = 0; channel >= FIRST_PRESENCE && i < CLIENTS; i++)
             if (observes(&world->clients[i], channel))
-                compare(&world->clients[i], channel, there, passing & ~there);
+                compare(&world->clients[i], channel, there, unclear);
     }
 }

@@ -270,6 +270,8 @@ static void check_order(struct client *client, uint32_t which)
             bed_fail(&world->bed, "client %u gets %u after %u", client->bed.number, which, earlier);
         if (other->channel != send->channel || other->loose || send->loose)
             continue;
+        if (world->bed.store.failures && (send->durable || other->durable))
+            continue; /* what is owed to whom could not be loaded comes when it can be */
         if (world->before[which][earlier])
             bed_fail(&world->bed, "client %u gets %u before %u, another the other way round",
                      client->bed.number, earlier, which);
@@ -308,7 +310,9 @@ void send_got(struct client *client, struct dm_slice channel, uint32_t which, bo
     check_may(client, send, which);
     if (again && !send->durable)
         bed_fail(&world->bed, "%u is redelivered, and is not durable", which);
-    if (!send->loose && (client->got[which] || (!again && (send->live & bit))))
+    /* Where a user could not be loaded all behind what it missed comes again. */
+    bool excused = send->loose || (again && world->bed.store.failures);
+    if (!excused && (client->got[which] || (!again && (send->live & bit))))
         bed_fail(&world->bed, "client %u gets %u twice", client->bed.number, which);
     client->got[which] = true;
     if (again) {
@@ -318,6 +322,12 @@ void send_got(struct client *client, struct dm_slice channel, uint32_t which, bo
     send->live |= bit;
     if (client->hears < SENDS)
         check_order(client, which);
+}
+
+void sends_forgotten(struct world *world, uint32_t user)
+{
+    for (uint32_t i = 0; i < world->send_count; i++)
+        world->sends[i].forgotten |= 1u << user;
 }
 
 void sends_left(struct client *client)
@@ -433,7 +443,7 @@ static void check_owed(struct world *world, uint32_t user)
     for (uint32_t i = 0; i < world->send_count; i++) {
         const struct send *send = &world->sends[i];
         bool is_owed = send->durable && send->recorded && (send->targets & (1u << user)) &&
-                       !(send->maybe_acked & (1u << user));
+                       !((send->maybe_acked | send->forgotten) & (1u << user));
         if (is_owed && !send->loose && !client->got[i])
             bed_fail(&world->bed, "%s is owed %u, and does not get it", user_names[user], i);
     }

@@ -55,6 +55,7 @@ struct send {
     uint32_t live, again; /* those that got it; were redelivered it */
     uint32_t gone;        /* how many have left, that might have been about to get it */
     uint32_t maybe_acked; /* users that have said an ack */
+    uint32_t forgotten;   /* users to whom it may be owed no more */
     uint32_t told_members, told_delivered;
 };
 
@@ -110,10 +111,9 @@ struct world {
         uint32_t is, was; /* members that never connect, as the store has them; before it ended */
         uint32_t endings; /* that are out */
     } extras[CHANNELS];
-    uint32_t passing; /* users that were changed when a window was over and nobody told of it yet,
-                       * since the last quiet moment: it may be told twice, or not */
-    bool ended[CHANNELS];      /* since the last quiet moment: of its members' end nobody is told */
-    uint32_t grants[CHANNELS]; /* users whom the hook lets in */
+    bool ended[CHANNELS]; /* since the last quiet moment: of its members' end nobody is told */
+    uint64_t unclear_until[USERS]; /* may its sessions be there for the hub, and not in the store */
+    uint32_t grants[CHANNELS];     /* users whom the hook lets in */
     uint32_t window_ms, page_rows, max_channels;
     uint32_t failures_at_rest; /* of the store */
     bool calm;                 /* the store does not fail, and has not for a while */
@@ -164,6 +164,7 @@ void world_rest(struct world *world); /* nothing is on its way, to clients neith
 /* members.c */
 void members_ask(struct world *world);
 void members_end_channel(struct world *world);
+void members_disconnect(struct world *world);
 void members_check(struct world *world); /* at rest */
 void members_add_extras(struct world *world);
 void member_begin(struct world *world, uint32_t channel, uint32_t user, bool join);
@@ -197,8 +198,9 @@ struct send *send_begin(struct world *world, uint32_t channel); /* NULL: there a
 void send_got(struct client *client, struct dm_slice channel, uint32_t which, bool again);
 void sends_shake(struct world *world, uint32_t channel, uint32_t user);
 void sends_recorded(struct world *world, struct dm_store_op *op);
-void sends_left(struct client *client); /* its socket is gone */
-void sends_check(struct world *world);  /* at rest, and the store is well */
+void sends_forgotten(struct world *world, uint32_t user); /* what is owed to it */
+void sends_left(struct client *client);                   /* its socket is gone */
+void sends_check(struct world *world);                    /* at rest, and the store is well */
 void sends_check_order(struct world *world);
 void sends_check_owed(struct world *world);
 
@@ -207,7 +209,6 @@ void presence_ask(struct world *world);
 struct watch *watch_begin(struct world *world, uint32_t channel);
 void watch_end(struct watch *watch, struct dm_slice members);
 void presence_shake(struct world *world, uint32_t channel, uint32_t user);
-void presence_note(struct world *world, uint32_t user); /* it is about to be changed */
 void presence_opened(struct client *client);
 void presence_left(struct client *client);
 void presence_heard(struct client *client, uint32_t channel, struct dm_slice payload, bool came);
