@@ -78,6 +78,12 @@ static struct absent *find(const struct dm_shard *shard, struct dm_slice user_id
     return NULL;
 }
 
+bool dm_absent_is(const struct dm_shard *shard, struct dm_slice user_id,
+                  const struct dm_uuid *session_id)
+{
+    return find(shard, user_id, session_id) != NULL;
+}
+
 bool dm_absent_any(const struct dm_shard *shard, struct dm_slice user_id)
 {
     return first_of(shard, user_id) != 0;

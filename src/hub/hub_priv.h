@@ -217,6 +217,8 @@ void dm_absent_renew(struct dm_shard *shard, struct dm_slice user_id,
 void dm_absent_remove(struct dm_shard *shard, struct dm_slice user_id,
                       const struct dm_uuid *session_id); /* if it is one */
 void dm_absent_remove_user(struct dm_shard *shard, struct dm_slice user_id);
+bool dm_absent_is(const struct dm_shard *shard, struct dm_slice user_id,
+                  const struct dm_uuid *session_id);
 bool dm_absent_any(const struct dm_shard *shard, struct dm_slice user_id);
 uint64_t dm_absent_since(const struct dm_shard *shard, uint64_t hash, /* as shard->index has it */
                          struct dm_slice user_id);                    /* UINT64_MAX: none */

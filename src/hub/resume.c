@@ -295,6 +295,14 @@ static bool is_outdated(const struct dm_shard *shard, uint32_t index, unsigned w
            (!session->state || dm_awake_of(shard, session->user)->writes);
 }
 
+/* It has dropped since the store was asked, so long ago that its row may have gone meanwhile. */
+static bool is_over(const struct dm_shard *shard, uint32_t index,
+                    const struct dm_admission *admission, unsigned what)
+{
+    return !index && (what & ATTEMPT_DROPPED) &&
+           !dm_absent_is(shard, dm_admission_user(admission), &admission->session_id);
+}
+
 static void refuse(struct dm_shard *shard, uint32_t user, const struct dm_admission *admission,
                    uint32_t sock, unsigned what)
 {
@@ -313,6 +321,8 @@ uint32_t dm_resume_open(struct dm_shard *shard, const struct dm_admission *admis
     uint32_t user = dm_user_find(shard, dm_admission_user(admission));
     uint32_t index = admission->resumed ? dm_session_find(shard, user, &admission->session_id) : 0;
     unsigned what = dm_attempt_end(&attempt);
+    if (is_over(shard, index, admission, what))
+        what |= ATTEMPT_ENDED;
     if (admission->resumed && is_outdated(shard, index, what)) {
         refuse(shard, user, admission, sock, what);
         return 0;
