@@ -15,7 +15,8 @@ enum {
     WRITTEN_AT_ONCE = 64,
     SORTED_FROM = 64,
     WRITTEN_A_TURN = 256, /* sockets: about a millisecond; then others have their turn */
-    RUNS_MOST = 1 << 16,  /* are kept in memory until all are written */
+    RUNS_MOST = 1 << 16,  /* more are not kept for sockets that are still to be written to; */
+    RUNS_BYTES_MOST = 8 * 1024 * 1024, /* nor more of their frames */
 };
 
 void dm_sock_queue(struct dm_burrow *burrow, uint32_t sock, struct dm_wire *wire)
@@ -314,7 +315,7 @@ static void take_dirty(struct dm_burrow *burrow)
 
 void dm_burrow_write(struct dm_burrow *burrow)
 {
-    bool overdue = burrow->runs.count > RUNS_MOST;
+    bool overdue = burrow->runs.count > RUNS_MOST || burrow->runs.bytes > RUNS_BYTES_MOST;
     uint32_t left = overdue ? UINT32_MAX : WRITTEN_A_TURN;
     while (left && dm_burrow_writes(burrow)) {
         if (burrow->written == burrow->writing.count)

@@ -41,6 +41,7 @@ void dm_runs_clear(struct dm_runs *runs)
     }
     runs->at[0].child = 0;
     runs->count = 1;
+    runs->bytes = 0;
 }
 
 void dm_runs_dispose(struct dm_runs *runs)
@@ -71,6 +72,7 @@ static uint32_t make(struct dm_runs *runs, uint32_t parent, struct dm_wire *wire
     }
     run->frames++;
     run->bytes += wire->len;
+    runs->bytes += wire->len;
     return index;
 }
 

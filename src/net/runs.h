@@ -22,6 +22,7 @@ struct dm_run;
 struct dm_runs {
     struct dm_run *at;
     uint32_t count, room;
+    uint64_t bytes; /* of the frames that are kept, each once a run that ends in it */
 };
 
 void dm_runs_init(struct dm_runs *runs);
